@@ -1,0 +1,1 @@
+"""Judgement (rules, episodes) and delivery (sinks)."""

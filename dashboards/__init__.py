@@ -1,0 +1,1 @@
+"""Dashboards as code, the JSON they make, and the files of the status page."""

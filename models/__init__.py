@@ -1,0 +1,1 @@
+"""Mathematics of drift, expansion, flux and resolution; knows no sensor, no clock and no file."""

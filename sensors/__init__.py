@@ -1,0 +1,1 @@
+"""The outside world becomes Readings; one file per protocol or vendor."""

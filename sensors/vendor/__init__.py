@@ -1,0 +1,1 @@
+"""Logs written by the makers of CT systems; one file per maker."""

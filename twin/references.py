@@ -1,0 +1,84 @@
+"""Names in a configuration that must point at each other: nodes, markers, sensors, channels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from twin.config import Config
+
+AMBIENT = "ambient"
+
+
+def broken_references(config: Config) -> Iterator[str]:
+    """Yield one line per name that is used but not defined, defined twice, or used against its meaning."""
+    nodes = [node.name for node in config.nodes]
+    markers = [marker.name for marker in config.markers]
+    sensors = [sensor.name for sensor in config.sensors]
+    for kind, names in (
+        ("node", nodes), ("marker", markers), ("sensor", sensors),
+        ("channel", [c.name for c in config.channels]), ("alert", [a.name for a in config.alerts]),
+        ("sink", [k.name for k in config.sinks]),
+    ):
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield f"{kind}[{name}].name: given {names.count(name)} times; names must differ"
+    yield from _thermal(config, nodes)
+    for element in config.elements:
+        yield from _known("element.node", element.node, nodes)
+        if element.body.startswith("marker:"):
+            yield from _known("element.body", element.body.removeprefix("marker:"), markers)
+    for marker in config.markers:
+        if marker.node is not None:
+            yield from _known(f"marker[{marker.name}].node", marker.node, nodes)
+        if marker.source_marker_mm >= config.geometry.source_detector_mm:
+            yield f"marker[{marker.name}].source_marker_mm: must be smaller than geometry.source_detector_mm"
+    yield from _channels(config, nodes, markers, sensors)
+
+
+def _thermal(config: Config, nodes: list[str]) -> Iterator[str]:
+    for node in config.nodes:
+        if node.name != AMBIENT and node.time_constant_min is None and node.capacity_j_per_k is None:
+            yield f"node[{node.name}].time_constant_min: missing; every node but ambient needs it (or a capacity and links)"
+        if node.kelvin_per_watt > 0 and node.time_constant_min is None:
+            yield f"node[{node.name}].kelvin_per_watt: needs time_constant_min beside it"
+    if nodes and AMBIENT not in nodes:
+        yield f"node: one node must be named {AMBIENT!r} (the room)"
+    capacities = {n.name: n.capacity_j_per_k is not None or n.kelvin_per_watt > 0 for n in config.nodes}
+    for link in config.links:
+        for end in (link.a, link.b):
+            yield from _known("link", end, nodes)
+            if end == AMBIENT:
+                yield "link: ambient can't be an end; use the node's time_constant_min"
+            elif not capacities.get(end, True):
+                yield f"node[{end}].capacity_j_per_k: missing; a link ends there (or give kelvin_per_watt)"
+
+
+def _channels(config: Config, nodes: list[str], markers: list[str], sensors: list[str]) -> Iterator[str]:
+    kinds = {marker.name: marker.kind for marker in config.markers}
+    quantities = {channel.quantity for channel in config.channels}
+    for channel in config.channels:
+        key = f"channel[{channel.name}]"
+        yield from _known(f"{key}.sensor", channel.sensor, sensors)
+        if channel.at is not None:
+            yield from _known(f"{key}.at", channel.at, nodes)
+        if channel.quantity == "marker_shift":
+            if channel.marker is None or channel.axis is None:
+                yield f"{key}: a marker_shift needs marker and axis"
+            else:
+                yield from _known(f"{key}.marker", channel.marker, markers)
+                kind = kinds.get(channel.marker)
+                if kind is not None and (channel.axis == "n") != (kind == "wire"):
+                    yield f"{key}.axis: {channel.axis!r} does not fit a {kind}; a wire has n, all others u and v"
+        for covariate in channel.covariates:
+            if covariate not in quantities:
+                yield f"{key}.covariates: no channel has the quantity {covariate!r}"
+
+
+def _known(key: str, name: str, names: Iterable[str]) -> Iterator[str]:
+    known = list(names)
+    if name not in known:
+        match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {match[0]!r}?" if match else f"known: {', '.join(known) or 'none'}"
+        yield f"{key}: {name!r} is not defined; {hint}"

@@ -57,7 +57,6 @@ def _thermal(config: Config, nodes: list[str]) -> Iterator[str]:
 
 def _channels(config: Config, nodes: list[str], markers: list[str], sensors: list[str]) -> Iterator[str]:
     kinds = {marker.name: marker.kind for marker in config.markers}
-    quantities = {channel.quantity for channel in config.channels}
     for channel in config.channels:
         key = f"channel[{channel.name}]"
         yield from _known(f"{key}.sensor", channel.sensor, sensors)
@@ -71,9 +70,6 @@ def _channels(config: Config, nodes: list[str], markers: list[str], sensors: lis
                 kind = kinds.get(channel.marker)
                 if kind is not None and (channel.axis == "n") != (kind == "wire"):
                     yield f"{key}.axis: {channel.axis!r} does not fit a {kind}; a wire has n, all others u and v"
-        for covariate in channel.covariates:
-            if covariate not in quantities:
-                yield f"{key}.covariates: no channel has the quantity {covariate!r}"
 
 
 def _known(key: str, name: str, names: Iterable[str]) -> Iterator[str]:

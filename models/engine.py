@@ -1,0 +1,227 @@
+"""Engines that carry a belief through steps of readings: the compiled kernel, and filterpy as the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from filterpy.kalman import KalmanFilter
+
+from models.estimate import Array, ModelError
+from models.kalman import IntArray, Packed, filter_pass
+from models.statespace import StateSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What happens on consecutive grid steps.
+
+    Attributes
+    ----------
+    readings, variances : (T, m) arrays
+        Readings (nan = missing) and their variances, columns as ``StateSpace.channels``.
+    covariates : (T, c) array
+    inputs : (T, k) array
+        Known inputs during the step that ends at the instant.
+    opened : (T, n) array
+        Variance added to states before the readings of a step.
+    """
+
+    readings: Array
+    variances: Array
+    covariates: Array
+    inputs: Array
+    opened: Array
+
+    def __len__(self) -> int:
+        return len(self.readings)
+
+    def part(self, first: int, last: int) -> Steps:
+        """Steps first:last."""
+        return Steps(
+            self.readings[first:last], self.variances[first:last], self.covariates[first:last],
+            self.inputs[first:last], self.opened[first:last],
+        )
+
+    @staticmethod
+    def empty(model: StateSpace, count: int) -> Steps:
+        """``count`` steps without readings, inputs or events."""
+        m, n = len(model.channels), len(model.names)
+        return Steps(
+            np.full((count, m), np.nan), np.ones((count, m)), np.zeros((count, len(model.covariates))),
+            np.zeros((count, len(model.inputs))), np.zeros((count, n)),
+        )
+
+    @staticmethod
+    def join(parts: list[Steps]) -> Steps:
+        """Concatenate."""
+        return Steps(*(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("readings", "variances", "covariates", "inputs", "opened")
+        ))
+
+
+@dataclass(slots=True)
+class Belief:
+    """State of a filter between steps; ``gated_run`` counts each channel's gate failures in succession."""
+
+    mean: Array
+    cov: Array
+    gated_run: IntArray
+
+    @classmethod
+    def prior(cls, model: StateSpace) -> Belief:
+        """Belief before any reading."""
+        return cls(model.mean.copy(), model.cov.copy(), np.zeros(len(model.channels), dtype=np.int64))
+
+    def copy(self) -> Belief:
+        """Independent copy."""
+        return Belief(self.mean.copy(), self.cov.copy(), self.gated_run.copy())
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Outlier policy: beyond ``sigma`` a reading is left out; after ``patience`` in a row it is a step.
+
+    ``step_var`` (n,): variance by which a channel's step states are opened.
+    """
+
+    sigma: float = 5.0
+    patience: int = 3
+    step_var: Array = field(default_factory=lambda: np.zeros(0))
+
+    def for_model(self, model: StateSpace) -> Gate:
+        """The same policy with ``step_var`` filled in (zero: no state can step)."""
+        n = len(model.names)
+        return self if len(self.step_var) == n else replace(self, step_var=np.zeros(n))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a pass leaves behind. Shapes: innovation, spread (T, m); mean (T, n); cov (T, n, n); row, gain (T, m, n).
+
+    ``spread`` is the innovation's variance, negative where the reading was gated, nan where there was none. The last four
+    are empty unless the pass was asked to keep them.
+    """
+
+    innovation: Array
+    spread: Array
+    loglik: float
+    mean: Array
+    cov: Array
+    row: Array
+    gain: Array
+
+
+Engine = Callable[[StateSpace, Packed, Belief, Steps, Gate, bool], Record]
+
+
+def _known_inputs(model: StateSpace, steps: Steps) -> Array:
+    return np.ascontiguousarray(steps.inputs @ model.input_matrix.T)
+
+
+def compiled(
+    model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False
+) -> Record:
+    """Run the compiled kernel over ``steps``; ``belief`` is carried on in place."""
+    count, (n, m) = len(steps), (packed.n, packed.m)
+    kept = count if keep else 0
+    v, s = np.empty((count, m)), np.empty((count, m))
+    mean, cov = np.empty((kept, n)), np.empty((kept, n, n))
+    row, gain = np.empty((kept, m, n)), np.empty((kept, m, n))
+    gate = gate.for_model(model)
+    loglik = filter_pass(
+        belief.mean, belief.cov, packed.indptr, packed.indices, packed.values, packed.noise,
+        _known_inputs(model, steps), np.ascontiguousarray(steps.readings), np.ascontiguousarray(steps.variances),
+        np.ascontiguousarray(steps.covariates), np.ascontiguousarray(steps.opened),
+        packed.term_start, packed.term_state, packed.term_other, packed.term_covariate, packed.term_weight,
+        packed.constant, packed.floor_var, packed.step_start, packed.step_state,
+        gate.sigma, gate.patience, gate.step_var, belief.gated_run,
+        mean, cov, v, s, row, gain, keep,
+    )
+    return Record(v, s, float(loglik), mean, cov, row, gain)
+
+
+def filterpy(
+    model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False
+) -> Record:
+    """The same pass through ``filterpy.kalman.KalmanFilter``: the slow reference the kernel must agree with.
+
+    filterpy lets one nan poison the state and knows neither gates nor products, so masking, gating and linearisation
+    are done here and the arithmetic of prediction and update is left to filterpy.
+    """
+    count, (n, m) = len(steps), (packed.n, packed.m)
+    gate = gate.for_model(model)
+    kf = KalmanFilter(dim_x=n, dim_z=1)
+    kf.x, kf.P = belief.mean.reshape(n, 1).copy(), belief.cov.copy()
+    kf.F, kf.Q = model.transition, model.noise
+    driven = _known_inputs(model, steps)
+    v, s = np.full((count, m), np.nan), np.full((count, m), np.nan)
+    kept = count if keep else 0
+    mean, cov = np.empty((kept, n)), np.empty((kept, n, n))
+    row, gain = np.zeros((kept, m, n)), np.zeros((kept, m, n))
+    loglik = 0.0
+    for t in range(count):
+        kf.predict()
+        kf.x = kf.x + driven[t].reshape(n, 1)
+        kf.P = kf.P + np.diag(steps.opened[t])
+        for j in range(m):
+            z = steps.readings[t, j]
+            if np.isnan(z):
+                continue
+            used, h, predicted, variance, spread = _try(packed, kf, steps, t, j, gate)
+            if not used:
+                belief.gated_run[j] += 1
+                own = packed.step_state[packed.step_start[j] : packed.step_start[j + 1]]
+                if belief.gated_run[j] >= gate.patience and len(own):
+                    kf.P = kf.P.copy()
+                    for i in own:
+                        kf.P[i, i] += gate.step_var[i]
+                    belief.gated_run[j] = 0
+                    used, h, predicted, variance, spread = _try(packed, kf, steps, t, j, gate)
+            v[t, j] = z - predicted
+            s[t, j] = spread if used else -spread
+            if not used:
+                continue
+            belief.gated_run[j] = 0
+            # filterpy's residual is z - H x; the products make prediction and H x differ
+            kf.update(v[t, j] + (h @ kf.x).item(), R=np.array([[variance]]), H=h.reshape(1, n))
+            loglik -= 0.5 * (np.log(2 * np.pi * spread) + v[t, j] ** 2 / spread)
+            if keep:
+                row[t, j], gain[t, j] = h, kf.K[:, 0]
+        if keep:
+            mean[t], cov[t] = kf.x[:, 0], kf.P
+    belief.mean, belief.cov = kf.x[:, 0].copy(), kf.P.copy()
+    return Record(v, s, loglik, mean, cov, row, gain)
+
+
+def _try(
+    packed: Packed, kf: KalmanFilter, steps: Steps, t: int, j: int, gate: Gate
+) -> tuple[bool, Array, float, float, float]:
+    x, h, predicted = kf.x[:, 0], np.zeros(packed.n), float(packed.constant[j])
+    for a in range(packed.term_start[j], packed.term_start[j + 1]):
+        i, other, covariate = packed.term_state[a], packed.term_other[a], packed.term_covariate[a]
+        weight = packed.term_weight[a] * (steps.covariates[t, covariate] if covariate >= 0 else 1.0)
+        if other >= 0:
+            predicted += weight * x[i] * x[other]
+            h[i] += weight * x[other]
+            h[other] += weight * x[i]
+        else:
+            predicted += weight * x[i]
+            h[i] += weight
+    variance = float(steps.variances[t, j] + packed.floor_var[j])
+    spread = float(h @ kf.P @ h) + variance
+    residual = steps.readings[t, j] - predicted
+    return bool(residual**2 <= gate.sigma**2 * spread), h, predicted, variance, spread
+
+
+ENGINES: dict[str, Engine] = {"compiled": compiled, "filterpy": filterpy}
+
+
+def engine(name: str) -> Engine:
+    """Engine by its name in the configuration."""
+    try:
+        return ENGINES[name]
+    except KeyError:
+        raise ModelError(f"no engine {name!r}; there are {', '.join(ENGINES)}") from None

@@ -1,0 +1,177 @@
+"""Fixed-interval smoothing in bounded memory, with the covariance to a reference instant and a search for steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.engine import Belief, Engine, Gate, Record, Steps, compiled
+from models.estimate import Array
+from models.kalman import Packed, cross_pass, smooth_pass
+from models.statespace import StateSpace
+
+CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Smoothed:
+    """Outputs given all readings of an interval.
+
+    Attributes
+    ----------
+    mean : (T, q) array
+        Smoothed outputs.
+    cov : (T, q, q) array
+        Their covariance.
+    cross : (T, q, q) array
+        Covariance of the outputs at the reference step with those at each step (rows: reference); zero before it.
+    reference : int
+        The reference step.
+    steps : tuple of (int, str, float)
+        Steps that were recognised: index, state, size.
+    loglik : float
+    """
+
+    mean: Array
+    cov: Array
+    cross: Array
+    reference: int
+    steps: tuple[tuple[int, str, float], ...]
+    loglik: float
+
+    def difference(self) -> tuple[Array, Array]:
+        """Outputs minus those at the reference step, and the variance of that difference: two (T, q) arrays."""
+        k = self.reference
+        own = np.diagonal(self.cov, axis1=1, axis2=2)
+        cross = np.diagonal(self.cross, axis1=1, axis2=2)
+        variance = own + own[k] - 2.0 * cross
+        variance[k] = 0.0
+        return self.mean - self.mean[k], np.maximum(variance, 0.0)
+
+
+def smooth(
+    model: StateSpace,
+    prior: Belief,
+    steps: Steps,
+    rows: Array,
+    *,
+    reference: int = 0,
+    gate: Gate | None = None,
+    step_states: dict[str, float] | None = None,
+    run: Engine = compiled,
+    progress: Callable[[float], None] | None = None,
+) -> Smoothed:
+    """Smooth the outputs ``rows @ x`` over all steps.
+
+    The forward pass keeps one belief per chunk of 512 steps; the backward pass filters each chunk again, so memory is
+    independent of the length but for the outputs. Steps in ``step_states`` (state → expected steps in the interval) are
+    searched by the score test of the backward pass and opened where it is decisive, until none is left.
+
+    Parameters
+    ----------
+    rows : (q, n) array
+        Outputs as weighted sums of states.
+    reference : int
+        Step whose outputs the corrections are relative to.
+
+    Notes
+    -----
+    A step in state i is accepted where ``r_i²/N_ii > 2 ln(T/expected) + 2 ln(10)``: the odds of a shock there against
+    none are then at least ten to one for a prior of ``expected`` steps among T instants. Wrong when two steps of one
+    state lie closer than the readings can tell apart: they are then one.
+    """
+    packed = Packed.of(model)
+    policy = (gate or Gate()).for_model(model)
+    wanted = {model.index(name): rate for name, rate in (step_states or {}).items() if rate > 0}
+    found: list[tuple[int, str, float]] = []
+    for round_ in range(12):
+        result, stat, size = _pass(model, packed, prior, steps, rows, reference, policy, run, bool(wanted), progress)
+        new = _decisive(stat, size, wanted, {(t, model.index(name)) for t, name, _ in found})
+        if not new or round_ == 11:
+            break
+        opened = steps.opened.copy()
+        for t, i, jump in new:
+            opened[t, i] += jump**2
+            found.append((t, model.names[i], jump))
+        steps = replace(steps, opened=opened)
+    return replace(result, steps=tuple(sorted(found)))
+
+
+def _decisive(
+    stat: Array, size: Array, wanted: dict[int, float], known: set[tuple[int, int]]
+) -> list[tuple[int, int, float]]:
+    """The largest shock of each state that passes the test, away from those already opened."""
+    out = []
+    for i, expected in wanted.items():
+        column = stat[:, i].copy()
+        for t, state in known:
+            if state == i:
+                column[max(t - 1, 0) : t + 2] = 0.0
+        t = int(column.argmax())
+        if column[t] > 2.0 * np.log(max(len(column) / expected, 1.0)) + 2.0 * np.log(10.0):
+            out.append((t, i, float(size[t, i]), float(column[t])))
+    # one body's axes step together as often as not; take the strongest first, the others follow in the next round
+    return [(t, i, jump) for t, i, jump, _ in sorted(out, key=lambda item: -item[3])[:2]]
+
+
+def _pass(
+    model: StateSpace, packed: Packed, prior: Belief, steps: Steps, rows: Array, reference: int, gate: Gate,
+    run: Engine, want_steps: bool, progress: Callable[[float], None] | None,
+) -> tuple[Smoothed, Array, Array]:
+    count, n, q = len(steps), packed.n, len(rows)
+    rows = np.ascontiguousarray(rows, dtype=float)
+    starts = list(range(0, count, CHUNK))
+    beliefs, crosses = [], []
+    belief, cross, loglik = prior.copy(), np.zeros((q, n)), 0.0
+    for first in starts:
+        beliefs.append(belief.copy())
+        crosses.append(cross.copy())
+        part = steps.part(first, first + CHUNK)
+        inside = first <= reference < first + CHUNK
+        keep = inside or first > reference
+        record = run(model, packed, belief, part, gate, keep)
+        loglik += record.loglik
+        if keep:
+            cross = _cross(packed, record, rows, cross, reference - first)[-1]
+        if progress is not None:
+            progress(0.5 * (first + len(part)) / count)
+    mean, cov, out_cross = np.empty((count, q)), np.empty((count, q, q)), np.zeros((count, q, q))
+    stat, size = (np.empty((count, n)), np.empty((count, n))) if want_steps else (np.empty((0, n)), np.empty((0, n)))
+    r, information = np.zeros(n), np.zeros((n, n))
+    for number, first in reversed(list(enumerate(starts))):
+        part = steps.part(first, first + CHUNK)
+        last = first + len(part)
+        record = run(model, packed, beliefs[number], part, gate, True)
+        track = last > reference
+        carried = _cross(packed, record, rows, crosses[number], reference - first) if track else np.zeros((0, q, n))
+        chunk_stat, chunk_size = np.empty((len(part), n)), np.empty((len(part), n))
+        smooth_pass(
+            packed.indptr, packed.indices, packed.values, record.mean, record.cov, record.innovation, record.spread,
+            record.row, record.gain, r, information, rows, carried, track,
+            mean[first:last], cov[first:last], out_cross[first:last], chunk_stat, chunk_size,
+        )
+        if want_steps:
+            stat[first:last], size[first:last] = chunk_stat, chunk_size
+        if progress is not None:
+            progress(1.0 - 0.5 * first / count)
+    return Smoothed(mean, cov, out_cross, reference, (), loglik), stat, size
+
+
+def _cross(packed: Packed, record: Record, rows: Array, cross: Array, reference: int) -> Array:
+    """Covariance of the reference outputs with the filter's error at each step of a chunk, (T, q, n)."""
+    count = len(record.spread)
+    out = np.zeros((count, len(rows), packed.n))
+    first, carried = 0, cross.copy()
+    if 0 <= reference < count:
+        carried = rows @ record.cov[reference]
+        out[reference] = carried
+        first = reference + 1
+    elif reference >= count:
+        return out
+    cross_pass(
+        packed.indptr, packed.indices, packed.values, record.spread[first:], record.row[first:], record.gain[first:],
+        carried, out[first:],
+    )
+    return out

@@ -9,7 +9,8 @@ import numpy as np
 from filterpy.kalman import KalmanFilter
 
 from models.estimate import Array, ModelError
-from models.kalman import IntArray, Packed, filter_pass
+from models.kalman import filter_pass
+from models.packing import IntArray, Packed
 from models.statespace import StateSpace
 
 
@@ -40,8 +41,11 @@ class Steps:
     def part(self, first: int, last: int) -> Steps:
         """Steps first:last."""
         return Steps(
-            self.readings[first:last], self.variances[first:last], self.covariates[first:last],
-            self.inputs[first:last], self.opened[first:last],
+            self.readings[first:last],
+            self.variances[first:last],
+            self.covariates[first:last],
+            self.inputs[first:last],
+            self.opened[first:last],
         )
 
     @staticmethod
@@ -49,17 +53,22 @@ class Steps:
         """``count`` steps without readings, inputs or events."""
         m, n = len(model.channels), len(model.names)
         return Steps(
-            np.full((count, m), np.nan), np.ones((count, m)), np.zeros((count, len(model.covariates))),
-            np.zeros((count, len(model.inputs))), np.zeros((count, n)),
+            np.full((count, m), np.nan),
+            np.ones((count, m)),
+            np.zeros((count, len(model.covariates))),
+            np.zeros((count, len(model.inputs))),
+            np.zeros((count, n)),
         )
 
     @staticmethod
     def join(parts: list[Steps]) -> Steps:
         """Concatenate."""
-        return Steps(*(
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ("readings", "variances", "covariates", "inputs", "opened")
-        ))
+        return Steps(
+            *(
+                np.concatenate([getattr(p, name) for p in parts])
+                for name in ("readings", "variances", "covariates", "inputs", "opened")
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -121,31 +130,51 @@ def _known_inputs(model: StateSpace, steps: Steps) -> Array:
     return np.ascontiguousarray(steps.inputs @ model.input_matrix.T)
 
 
-def compiled(
-    model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False
-) -> Record:
+def compiled(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False) -> Record:
     """Run the compiled kernel over ``steps``; ``belief`` is carried on in place."""
     count, (n, m) = len(steps), (packed.n, packed.m)
     kept = count if keep else 0
     v, s = np.empty((count, m)), np.empty((count, m))
     mean, cov = np.empty((kept, n)), np.empty((kept, n, n))
     row, gain = np.empty((kept, m, n)), np.empty((kept, m, n))
-    gate = gate.for_model(model)
+    gate, terms = gate.for_model(model), packed.terms
     loglik = filter_pass(
-        belief.mean, belief.cov, packed.indptr, packed.indices, packed.values, packed.noise,
-        _known_inputs(model, steps), np.ascontiguousarray(steps.readings), np.ascontiguousarray(steps.variances),
-        np.ascontiguousarray(steps.covariates), np.ascontiguousarray(steps.opened),
-        packed.term_start, packed.term_state, packed.term_other, packed.term_covariate, packed.term_weight,
-        packed.constant, packed.floor_var, packed.step_start, packed.step_state,
-        gate.sigma, gate.patience, gate.step_var, belief.gated_run,
-        mean, cov, v, s, row, gain, keep,
+        belief.mean,
+        belief.cov,
+        packed.indptr,
+        packed.indices,
+        packed.values,
+        packed.noise,
+        _known_inputs(model, steps),
+        np.ascontiguousarray(steps.readings),
+        np.ascontiguousarray(steps.variances),
+        np.ascontiguousarray(steps.covariates),
+        np.ascontiguousarray(steps.opened),
+        terms.start,
+        terms.state,
+        terms.other,
+        terms.covariate,
+        terms.weight,
+        terms.constant,
+        packed.floor_var,
+        packed.step_start,
+        packed.step_state,
+        gate.sigma,
+        gate.patience,
+        gate.step_var,
+        belief.gated_run,
+        mean,
+        cov,
+        v,
+        s,
+        row,
+        gain,
+        keep,
     )
     return Record(v, s, float(loglik), mean, cov, row, gain)
 
 
-def filterpy(
-    model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False
-) -> Record:
+def filterpy(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False) -> Record:
     """The same pass through ``filterpy.kalman.KalmanFilter``: the slow reference the kernel must agree with.
 
     filterpy lets one nan poison the state and knows neither gates nor products, so masking, gating and linearisation
@@ -199,10 +228,11 @@ def filterpy(
 def _try(
     packed: Packed, kf: KalmanFilter, steps: Steps, t: int, j: int, gate: Gate
 ) -> tuple[bool, Array, float, float, float]:
-    x, h, predicted = kf.x[:, 0], np.zeros(packed.n), float(packed.constant[j])
-    for a in range(packed.term_start[j], packed.term_start[j + 1]):
-        i, other, covariate = packed.term_state[a], packed.term_other[a], packed.term_covariate[a]
-        weight = packed.term_weight[a] * (steps.covariates[t, covariate] if covariate >= 0 else 1.0)
+    x, h, terms = kf.x[:, 0], np.zeros(packed.n), packed.terms
+    predicted = float(terms.constant[j])
+    for a in range(terms.start[j], terms.start[j + 1]):
+        i, other, covariate = terms.state[a], terms.other[a], terms.covariate[a]
+        weight = terms.weight[a] * (steps.covariates[t, covariate] if covariate >= 0 else 1.0)
         if other >= 0:
             predicted += weight * x[i] * x[other]
             h[i] += weight * x[other]

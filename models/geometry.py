@@ -95,9 +95,7 @@ class ConeBeam:
         return np.asarray(self.magnification * source_m * radius_m / (self.source_object_m - radius_m))
 
 
-def marker_row(
-    pose: ConeBeam, source_marker_m: float, normal: tuple[float, float]
-) -> tuple[Array, Array, Array]:
+def marker_row(pose: ConeBeam, source_marker_m: float, normal: tuple[float, float]) -> tuple[Array, Array, Array]:
     """Sensitivity of a marker's position along ``normal`` (u, v) to source, mount and detector [px/m], each (3,).
 
     A marker at ``SOD_m`` (``M_m = SDD/SOD_m``) moves by ``[-(M_m - 1) s + M_m m - d]/p``. Motion along w changes a

@@ -10,73 +10,8 @@ singular process noise are allowed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numba import njit
-
-from models.estimate import Array
-from models.statespace import StateSpace
-
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A :class:`StateSpace` as plain arrays: transition in compressed rows, observations as term lists."""
-
-    n: int
-    m: int
-    indptr: IntArray
-    indices: IntArray
-    values: Array
-    noise: Array
-    # terms of observation rows: channel j owns term_start[j]:term_start[j+1]
-    term_start: IntArray
-    term_state: IntArray
-    term_other: IntArray  # second state of a product, or -1
-    term_covariate: IntArray  # covariate index, or -1
-    term_weight: Array
-    constant: Array
-    floor_var: Array
-    step_start: IntArray
-    step_state: IntArray
-
-    @classmethod
-    def of(cls, model: StateSpace) -> Packed:
-        """Pack a model."""
-        n = len(model.names)
-        indptr, indices, values = [0], [], []
-        for i in range(n):
-            columns = np.flatnonzero(model.transition[i])
-            indices.extend(int(c) for c in columns)
-            values.extend(float(v) for v in model.transition[i, columns])
-            indptr.append(len(indices))
-        starts, states, others, covariates, weights = [0], [], [], [], []
-        step_starts, step_states = [0], []
-        for observation in model.observations:
-            for name, weight in observation.linear:
-                states.append(model.index(name)), others.append(-1), covariates.append(-1), weights.append(weight)
-            for a, b, weight in observation.products:
-                states.append(model.index(a)), others.append(model.index(b)), covariates.append(-1)
-                weights.append(weight)
-            for name, covariate in observation.covariates:
-                states.append(model.index(name)), others.append(-1), weights.append(1.0)
-                covariates.append(model.covariates.index(covariate))
-            starts.append(len(states))
-            step_states.extend(model.index(name) for name in observation.step_states)
-            step_starts.append(len(step_states))
-
-        def ints(items: list[int]) -> IntArray:
-            return np.asarray(items, dtype=np.int64)
-
-        return cls(
-            n, len(model.observations), ints(indptr), ints(indices), np.asarray(values, float),
-            np.ascontiguousarray(model.noise), ints(starts), ints(states), ints(others), ints(covariates),
-            np.asarray(weights, float), np.array([o.constant for o in model.observations], float),
-            np.array([o.floor_sigma**2 for o in model.observations], float), ints(step_starts), ints(step_states),
-        )
 
 
 @njit(cache=True, nogil=True)
@@ -157,16 +92,43 @@ def _update(x, P, work, h, support, v, s, r, gain):  # type: ignore[no-untyped-d
 
 @njit(cache=True, nogil=True)
 def filter_pass(  # type: ignore[no-untyped-def]
-    x, P, indptr, indices, values, Q, Bu, Z, R, C, open_var,
-    term_start, term_state, term_other, term_covariate, term_weight, constant, floor_var, step_start, step_state,
-    gate, patience, step_var, gated_run,
-    out_x, out_P, out_v, out_s, out_h, out_k, store,
+    x,
+    P,
+    indptr,
+    indices,
+    values,
+    Q,
+    Bu,
+    Z,
+    R,
+    C,
+    open_var,
+    term_start,
+    term_state,
+    term_other,
+    term_covariate,
+    term_weight,
+    constant,
+    floor_var,
+    step_start,
+    step_state,
+    gate,
+    patience,
+    step_var,
+    gated_run,
+    out_x,
+    out_P,
+    out_v,
+    out_s,
+    out_h,
+    out_k,
+    store,
 ):
     """Filter ``T`` steps in place; x, P, gated_run are carried on.
 
-    Z, R: (T, m) readings (nan = missing) and variances; C: (T, c) covariates; Bu: (T, n) known inputs; open_var: (T, n)
-    variance added to states before a step's readings (re-armed warm-up, known steps). A reading beyond ``gate`` σ is left
-    out; after ``patience`` failures in succession its step states are opened by ``step_var`` and it is used.
+    Z, R: (T, m) readings (nan = missing) and variances; C: (T, c) covariates; Bu: (T, n) known inputs; open_var:
+    (T, n) variance added to states before a step's readings (re-armed warm-up, known steps). A reading beyond ``gate`` σ is
+    left out; after ``patience`` failures in succession its step states are opened by ``step_var`` and it is used.
     out_v is nan where a reading was missing; out_s is negative where it was gated.
     Returns the log-likelihood of the readings used (FKF's convention without missing points).
     """
@@ -241,28 +203,57 @@ def filter_pass(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def smooth_pass(  # type: ignore[no-untyped-def]
-    indptr, indices, values, in_x, in_P, in_v, in_s, in_h, in_k, r, N, rows, cross, track_cross,
-    out_mean, out_cov, out_cross, step_stat, step_size,
+    indptr,
+    indices,
+    values,
+    in_x,
+    in_P,
+    in_v,
+    in_s,
+    in_h,
+    in_k,
+    r,
+    N,
+    C,
+    start,
+    state,
+    other,
+    covariate,
+    weight,
+    constant,
+    cross,
+    track_cross,
+    out_mean,
+    out_cov,
+    out_cross,
+    step_stat,
+    step_size,
 ):
     """Backward adjoint pass over stored steps; r (n,), N (n, n) come from the step after and are carried on.
 
-    rows (q, n) pick outputs: out_mean (T, q), out_cov (T, q, q) are their smoothed mean and covariance. cross (T, q, n)
-    is the covariance of the reference instant's outputs with the filtered state; out_cross (T, q, q) the smoothed one.
+    The q term lists start … constant are the outputs, linearised at the filtered mean: out_mean (T, q), out_cov
+    (T, q, q) are their smoothed mean and covariance. cross (T, q, n) is the covariance of the reference instant's
+    outputs with the filtered state; out_cross (T, q, q) the smoothed one. C: (T, c) covariates.
     step_stat/step_size (T, n): score test for an additional shock to each state *before* the readings of a step,
     r_i²/N_ii and its size r_i/N_ii (de Jong & Penzer 1998, J. Am. Stat. Assoc. 93, 796).
     """
     T, n = in_x.shape
     m = in_v.shape[1]
-    q = rows.shape[0]
+    q = start.shape[0] - 1
     work = np.empty((n, n))
     tmp = np.empty(n)
+    rows = np.empty((q, n))
     for t in range(T - 1, -1, -1):
         # r, N refer to "after the transition out of t"; x_s = x_f + P_f r, V = P_f - P_f N P_f
         P = in_P[t]
-        xs = in_x[t] + P @ r
+        shift = P @ r
         V = P - P @ (N @ P)
         for a in range(q):
-            out_mean[t, a] = rows[a] @ xs
+            rows[a] = 0.0
+            out_mean[t, a] = constant[a] + _observe(
+                in_x[t], rows[a], start[a], start[a + 1], state, other, covariate, weight, C[t]
+            )
+            out_mean[t, a] += rows[a] @ shift
         out_cov[t] = rows @ V @ rows.T
         if track_cross:
             out_cross[t] = (cross[t] - cross[t] @ (N @ P)) @ rows.T
@@ -347,3 +338,14 @@ def cross_pass(indptr, indices, values, in_s, in_h, in_k, D, out):  # type: igno
         for b in range(q):
             for i in range(n):
                 out[t, b, i] = D[b, i]
+
+
+@njit(cache=True, nogil=True)
+def output_rows(x, C, start, state, other, covariate, weight, constant, rows):  # type: ignore[no-untyped-def]
+    """Outputs (q,) at the state ``x``; fills their Jacobian ``rows`` (q, n)."""
+    q = start.shape[0] - 1
+    out = np.empty(q)
+    for a in range(q):
+        rows[a] = 0.0
+        out[a] = constant[a] + _observe(x, rows[a], start[a], start[a + 1], state, other, covariate, weight, C)
+    return out

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.engine import Belief, Engine, Gate, Record, Steps, compiled
 from models.estimate import Array
-from models.kalman import Packed, cross_pass, smooth_pass
-from models.statespace import StateSpace
+from models.kalman import cross_pass, output_rows, smooth_pass
+from models.packing import Packed, Terms
+from models.statespace import Observation, StateSpace
 
 CHUNK = 512
 
@@ -55,7 +56,7 @@ def smooth(
     model: StateSpace,
     prior: Belief,
     steps: Steps,
-    rows: Array,
+    outputs: Sequence[Observation],
     *,
     reference: int = 0,
     gate: Gate | None = None,
@@ -63,7 +64,7 @@ def smooth(
     run: Engine = compiled,
     progress: Callable[[float], None] | None = None,
 ) -> Smoothed:
-    """Smooth the outputs ``rows @ x`` over all steps.
+    """Smooth outputs (weighted sums and products of states, written like observations) over all steps.
 
     The forward pass keeps one belief per chunk of 512 steps; the backward pass filters each chunk again, so memory is
     independent of the length but for the outputs. Steps in ``step_states`` (state → expected steps in the interval) are
@@ -71,8 +72,8 @@ def smooth(
 
     Parameters
     ----------
-    rows : (q, n) array
-        Outputs as weighted sums of states.
+    outputs : q observations
+        What is wanted; products are linearised at the filtered mean of each step.
     reference : int
         Step whose outputs the corrections are relative to.
 
@@ -82,12 +83,12 @@ def smooth(
     none are then at least ten to one for a prior of ``expected`` steps among T instants. Wrong when two steps of one
     state lie closer than the readings can tell apart: they are then one.
     """
-    packed = Packed.of(model)
+    packed, terms = Packed.of(model), Terms.of(model, outputs)
     policy = (gate or Gate()).for_model(model)
     wanted = {model.index(name): rate for name, rate in (step_states or {}).items() if rate > 0}
     found: list[tuple[int, str, float]] = []
     for round_ in range(12):
-        result, stat, size = _pass(model, packed, prior, steps, rows, reference, policy, run, bool(wanted), progress)
+        result, stat, size = _pass(model, packed, prior, steps, terms, reference, policy, run, bool(wanted), progress)
         new = _decisive(stat, size, wanted, {(t, model.index(name)) for t, name, _ in found})
         if not new or round_ == 11:
             break
@@ -117,11 +118,18 @@ def _decisive(
 
 
 def _pass(
-    model: StateSpace, packed: Packed, prior: Belief, steps: Steps, rows: Array, reference: int, gate: Gate,
-    run: Engine, want_steps: bool, progress: Callable[[float], None] | None,
+    model: StateSpace,
+    packed: Packed,
+    prior: Belief,
+    steps: Steps,
+    terms: Terms,
+    reference: int,
+    gate: Gate,
+    run: Engine,
+    want_steps: bool,
+    progress: Callable[[float], None] | None,
 ) -> tuple[Smoothed, Array, Array]:
-    count, n, q = len(steps), packed.n, len(rows)
-    rows = np.ascontiguousarray(rows, dtype=float)
+    count, n, q = len(steps), packed.n, len(terms.constant)
     starts = list(range(0, count, CHUNK))
     beliefs, crosses = [], []
     belief, cross, loglik = prior.copy(), np.zeros((q, n)), 0.0
@@ -134,7 +142,7 @@ def _pass(
         record = run(model, packed, belief, part, gate, keep)
         loglik += record.loglik
         if keep:
-            cross = _cross(packed, record, rows, cross, reference - first)[-1]
+            cross = _cross(packed, terms, record, part, cross, reference - first)[-1]
         if progress is not None:
             progress(0.5 * (first + len(part)) / count)
     mean, cov, out_cross = np.empty((count, q)), np.empty((count, q, q)), np.zeros((count, q, q))
@@ -145,12 +153,36 @@ def _pass(
         last = first + len(part)
         record = run(model, packed, beliefs[number], part, gate, True)
         track = last > reference
-        carried = _cross(packed, record, rows, crosses[number], reference - first) if track else np.zeros((0, q, n))
+        carried = (
+            _cross(packed, terms, record, part, crosses[number], reference - first) if track else np.zeros((0, q, n))
+        )
         chunk_stat, chunk_size = np.empty((len(part), n)), np.empty((len(part), n))
         smooth_pass(
-            packed.indptr, packed.indices, packed.values, record.mean, record.cov, record.innovation, record.spread,
-            record.row, record.gain, r, information, rows, carried, track,
-            mean[first:last], cov[first:last], out_cross[first:last], chunk_stat, chunk_size,
+            packed.indptr,
+            packed.indices,
+            packed.values,
+            record.mean,
+            record.cov,
+            record.innovation,
+            record.spread,
+            record.row,
+            record.gain,
+            r,
+            information,
+            np.ascontiguousarray(part.covariates),
+            terms.start,
+            terms.state,
+            terms.other,
+            terms.covariate,
+            terms.weight,
+            terms.constant,
+            carried,
+            track,
+            mean[first:last],
+            cov[first:last],
+            out_cross[first:last],
+            chunk_stat,
+            chunk_size,
         )
         if want_steps:
             stat[first:last], size[first:last] = chunk_stat, chunk_size
@@ -159,19 +191,37 @@ def _pass(
     return Smoothed(mean, cov, out_cross, reference, (), loglik), stat, size
 
 
-def _cross(packed: Packed, record: Record, rows: Array, cross: Array, reference: int) -> Array:
+def _cross(packed: Packed, terms: Terms, record: Record, part: Steps, cross: Array, reference: int) -> Array:
     """Covariance of the reference outputs with the filter's error at each step of a chunk, (T, q, n)."""
     count = len(record.spread)
+    rows = np.zeros((len(terms.constant), packed.n))
     out = np.zeros((count, len(rows), packed.n))
     first, carried = 0, cross.copy()
     if 0 <= reference < count:
+        output_rows(
+            record.mean[reference],
+            np.ascontiguousarray(part.covariates[reference]),
+            terms.start,
+            terms.state,
+            terms.other,
+            terms.covariate,
+            terms.weight,
+            terms.constant,
+            rows,
+        )
         carried = rows @ record.cov[reference]
         out[reference] = carried
         first = reference + 1
     elif reference >= count:
         return out
     cross_pass(
-        packed.indptr, packed.indices, packed.values, record.spread[first:], record.row[first:], record.gain[first:],
-        carried, out[first:],
+        packed.indptr,
+        packed.indices,
+        packed.values,
+        record.spread[first:],
+        record.row[first:],
+        record.gain[first:],
+        carried,
+        out[first:],
     )
     return out

@@ -149,10 +149,20 @@ class StateSpace:
         parts = [discretise(b.drift, b.diffusion, np.zeros((len(b.names), 0)), step_s)[:2] for b in blocks]
         _, _, input_matrix = discretise(drift, diffusion, rates, step_s)
         return cls(
-            names, tuple(unit for block in blocks for unit in block.units), inputs, tuple(covariates),
-            tuple(observations), step_s, drift, diffusion, rates,
-            block_diag(*(a for a, _ in parts)), block_diag(*(q for _, q in parts)), input_matrix,
-            np.concatenate([block.mean for block in blocks]), block_diag(*(block.cov for block in blocks)),
+            names,
+            tuple(unit for block in blocks for unit in block.units),
+            inputs,
+            tuple(covariates),
+            tuple(observations),
+            step_s,
+            drift,
+            diffusion,
+            rates,
+            block_diag(*(a for a, _ in parts)),
+            block_diag(*(q for _, q in parts)),
+            input_matrix,
+            np.concatenate([block.mean for block in blocks]),
+            block_diag(*(block.cov for block in blocks)),
         )
 
     @property

@@ -9,7 +9,7 @@ import pytest
 from filterpy.kalman import KalmanFilter
 
 from models.engine import Belief, Gate, Steps, compiled, filterpy
-from models.kalman import Packed
+from models.packing import Packed
 from models.smoother import smooth
 from models.statespace import Block, Observation, StateSpace
 from tests.oracles.joint_gaussian import posterior
@@ -23,8 +23,15 @@ def random_model(rng, n=5, m=3, dt=0.7):
     drift[rng.random((n, n)) < 0.4] = 0.0
     root = rng.normal(size=(n, n)) * 0.4
     names = tuple(f"x{i}" for i in range(n))
-    block = Block(names, ("1",) * n, drift, root @ root.T, rng.normal(size=n), np.diag(rng.uniform(0.5, 3.0, n)),
-                  {"power": rng.normal(size=n)})
+    block = Block(
+        names,
+        ("1",) * n,
+        drift,
+        root @ root.T,
+        rng.normal(size=n),
+        np.diag(rng.uniform(0.5, 3.0, n)),
+        {"power": rng.normal(size=n)},
+    )
     observations = [
         Observation(f"z{j}", tuple((names[i], float(rng.normal())) for i in rng.choice(n, 2, replace=False)))
         for j in range(m)
@@ -40,6 +47,11 @@ def random_steps(rng, model, count):
     steps.inputs[:] = rng.normal(size=steps.inputs.shape)
     steps.opened[count // 2, 1] = 0.8
     return steps
+
+
+def picks(model, rows):
+    """Outputs that are plain weighted sums of states."""
+    return [Observation(f"y{k}", tuple(zip(model.names, map(float, row), strict=True))) for k, row in enumerate(rows)]
 
 
 def close(a, b, cov_a, cov_b):
@@ -83,8 +95,14 @@ def test_filter_equals_filterpys_own_batch_filter():
 
 def test_products_and_covariates_agree_between_engines():
     rng = np.random.default_rng(3)
-    block = Block(("t", "d", "beta"), ("K", "1", "1"), np.diag([-0.1, 0.0, 0.0]), np.diag([0.1, 1e-4, 0.0]),
-                  np.array([2.0, 0.0, 0.5]), np.diag([1.0, 0.09, 1.0]))
+    block = Block(
+        ("t", "d", "beta"),
+        ("K", "1", "1"),
+        np.diag([-0.1, 0.0, 0.0]),
+        np.diag([0.1, 1e-4, 0.0]),
+        np.array([2.0, 0.0, 0.5]),
+        np.diag([1.0, 0.09, 1.0]),
+    )
     model = StateSpace.assemble(
         [block], [Observation("z", (("t", 1.5),), (("t", "d", 1.5),), (("beta", "kv"),), constant=0.2)], 1.0, ("kv",)
     )
@@ -103,10 +121,19 @@ def test_smoother_equals_joint_gaussian(seed):
     steps = random_steps(rng, model, 25)
     rows = np.vstack([np.eye(3), rng.normal(size=(1, 3))])
     reference = 6
-    got = smooth(model, Belief.prior(model), steps, rows, reference=reference, gate=WIDE)
+    got = smooth(model, Belief.prior(model), steps, picks(model, rows), reference=reference, gate=WIDE)
     H = np.array([model.row(dict(o.linear)) for o in model.observations])
-    mean, cov = posterior(model.transition, model.noise, model.mean, model.cov, H, steps.variances, steps.readings,
-                          steps.inputs @ model.input_matrix.T, steps.opened)
+    mean, cov = posterior(
+        model.transition,
+        model.noise,
+        model.mean,
+        model.cov,
+        H,
+        steps.variances,
+        steps.readings,
+        steps.inputs @ model.input_matrix.T,
+        steps.opened,
+    )
     sd = np.sqrt(np.einsum("tata->ta", cov))
     assert np.all(np.abs(got.mean[:, :3] - mean) <= 1e-9 * sd)
     for t in range(25):
@@ -126,9 +153,9 @@ def test_chunks_change_nothing(monkeypatch):
     rng = np.random.default_rng(11)
     model = random_model(rng)
     steps = random_steps(rng, model, 90)
-    whole = smooth(model, Belief.prior(model), steps, np.eye(5), reference=40, gate=WIDE)
+    whole = smooth(model, Belief.prior(model), steps, picks(model, np.eye(5)), reference=40, gate=WIDE)
     monkeypatch.setattr("models.smoother.CHUNK", 17)
-    parts = smooth(model, Belief.prior(model), steps, np.eye(5), reference=40, gate=WIDE)
+    parts = smooth(model, Belief.prior(model), steps, picks(model, np.eye(5)), reference=40, gate=WIDE)
     assert np.allclose(whole.mean, parts.mean, rtol=1e-10, atol=1e-12)
     assert np.allclose(whole.cross, parts.cross, rtol=1e-9, atol=1e-12)
 
@@ -148,7 +175,8 @@ def test_step_by_step_equals_all_at_once():
 def walk(q, r):
     return StateSpace.assemble(
         [Block(("x",), ("1",), np.zeros((1, 1)), np.array([[q]]), np.zeros(1), np.array([[100.0]]))],
-        [Observation("z", (("x", 1.0),), step_states=("x",))], 1.0,
+        [Observation("z", (("x", 1.0),), step_states=("x",))],
+        1.0,
     ), r
 
 
@@ -174,16 +202,16 @@ def test_smoother_finds_steps_too_small_for_the_gate():
     z[150:] += 3.0
     steps = Steps.empty(model, 400)
     steps.readings[:, 0], steps.variances[:] = z, r
-    got = smooth(model, Belief.prior(model), steps, np.eye(1), step_states={"x": 1.0})
+    got = smooth(model, Belief.prior(model), steps, picks(model, np.eye(1)), step_states={"x": 1.0})
     assert [(state, abs(t - 150) <= 1) for t, state, _ in got.steps] == [("x", True)]
     assert got.steps[0][2] == pytest.approx(3.0, abs=0.6)
     truth = np.where(np.arange(400) >= 150, 3.0, 0.0)
-    plain = smooth(model, Belief.prior(model), steps, np.eye(1))
+    plain = smooth(model, Belief.prior(model), steps, picks(model, np.eye(1)))
     rms = lambda s: float(np.sqrt(np.mean((s.mean[:, 0] - truth) ** 2)))  # noqa: E731
     assert rms(got) < 0.5 * rms(plain)
     quiet = Steps.empty(model, 400)
     quiet.readings[:, 0], quiet.variances[:] = rng.normal(size=400), r
-    assert smooth(model, Belief.prior(model), quiet, np.eye(1), step_states={"x": 1.0}).steps == ()
+    assert smooth(model, Belief.prior(model), quiet, picks(model, np.eye(1)), step_states={"x": 1.0}).steps == ()
 
 
 @pytest.mark.parametrize("engine", [compiled, filterpy])

@@ -67,8 +67,8 @@ class Forecast:
     >>> f = Forecast("x", "um", 0.0, np.array([0.0, 60.0]), np.array([0.0, 1.0]), np.array([1.0, 1.0]))
     >>> round(f.probability(1.0), 3)
     0.5
-    >>> f.time_to(1.0, 0.4)
-    48.0
+    >>> round(f.time_to(1.0, 0.4), 1)
+    44.8
     """
 
     quantity: str
@@ -98,8 +98,8 @@ class Forecast:
         k = int(hits[0])
         if k == 0:
             return float(self.times[0] - self.made_at)
-        # where the (interpolated) p-quantile crosses the limit
-        z = float(ndtri(p)) if 0.0 < p < 1.0 else 0.0
+        # where the (interpolated) value that is exceeded with probability p crosses the limit
+        z = float(ndtri(1.0 - p)) if 0.0 < p < 1.0 else 0.0
         quantile = self.mean - limit + z * self.std
         a, b = quantile[k - 1], quantile[k]
         part = float(np.clip(-a / (b - a), 0.0, 1.0)) if b != a else 1.0

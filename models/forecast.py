@@ -30,7 +30,7 @@ class Path:
 
     def std(self) -> Array:
         """σ at each instant, (K, q)."""
-        return np.sqrt(np.maximum(np.einsum("kqkq->kq", self.cov), 0.0))
+        return np.asarray(np.sqrt(np.maximum(np.einsum("kqkq->kq", self.cov), 0.0)))
 
 
 def propagate(
@@ -83,7 +83,7 @@ def propagate(
             covs[j, :, k, :] = c @ rows.T
             covs[k, :, j, :] = covs[j, :, k, :].T
         carried.append(rows @ p)
-    return Path(step * np.arange(count), means, covs)
+    return Path(np.arange(count, dtype=float) * step, means, covs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def checked_seconds(seconds: float, word: object) -> float:
     """Refuse numbers that can't be POSIX seconds (milliseconds, nanoseconds, not finite)."""
     if not abs(seconds) < _LATEST:
         raise ValueError(f"{word!r} is beyond the year 9999; give seconds, not milli- or nanoseconds")
-    return seconds
+    return float(seconds)
 
 
 class WallClock:

@@ -83,11 +83,10 @@ class _Server(uvicorn.Server):
 def bind(host: str, port: int) -> socket.socket:
     """Listening socket on a loopback address; every failure is one line with its mend.
 
-    >>> bind("0.0.0.0", 8321)
+    >>> bind("0.0.0.0", 8321)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    twin.serve.HttpError: http.listen: 0.0.0.0 is reachable from other machines, which needs access tokens and TLS, and \
-ctwin can't do these yet: listen on 127.0.0.1, and reach it from elsewhere through an SSH tunnel
+    twin.serve.HttpError: http.listen: 0.0.0.0 is reachable from other machines...
     """
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not 0 <= port <= 65535:

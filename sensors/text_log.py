@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ from sensors.rows import RowError
 
 _LOG = logging.getLogger("ctwin.sensors.log")
 CHUNK = 4096
+T = TypeVar("T")
 
 
 class LineParser(Protocol):
@@ -47,21 +48,28 @@ def must_be_file(path: Path) -> None:
         raise SensorError(f"{path}: no such file; check the path")
 
 
-def read_whole(file: GrowingFile, parser: LineParser, chunk: int = CHUNK) -> Iterator[list[Reading]]:
-    """Stream the readings of a finished file; the first bad line ends it with a SensorError that names it."""
+def read_lines(file: GrowingFile, parse: Callable[[int, str], T]) -> Iterator[T]:
+    """What ``parse`` makes of each line of a finished file; the first bad line ends it with a SensorError."""
     must_be_file(file.path)
-    batch: list[Reading] = []
     try:
         for number, line in _all_lines(file):
             try:
-                batch.extend(parser.readings(number, line))
+                parsed = parse(number, line)
             except RowError as fault:
                 raise SensorError(f"{file.path}, line {number}, {fault}") from None
-            if len(batch) >= chunk:
-                yield batch
-                batch = []
+            yield parsed
     finally:
         file.close()
+
+
+def read_whole(file: GrowingFile, parser: LineParser, chunk: int = CHUNK) -> Iterator[list[Reading]]:
+    """Stream the readings of a finished file; the first bad line ends it with a SensorError that names it."""
+    batch: list[Reading] = []
+    for readings in read_lines(file, parser.readings):
+        batch.extend(readings)
+        if len(batch) >= chunk:
+            yield batch
+            batch = []
     missing = parser.missing()
     if missing is not None:
         raise SensorError(f"{file.path}: {missing}")

@@ -44,6 +44,6 @@ def test_a_long_line_over_several_chunks_is_one_line(tmp_path):
 
 def test_a_folder_in_its_place_may_be_retried(tmp_path):
     file = GrowingFile(tmp_path)
-    with pytest.raises(SensorError, match="can't be read: .*; check the share") as error:
+    with pytest.raises(SensorError, match=r"can't be read: .*; check the share") as error:
         file.lines()
     assert error.value.retry

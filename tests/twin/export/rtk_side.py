@@ -9,7 +9,7 @@ import sys
 
 import itk
 import numpy as np
-from itk import RTK as rtk
+from itk import RTK as rtk  # noqa: N811
 
 
 def matrices(path):

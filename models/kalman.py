@@ -15,7 +15,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def _predict(x, P, work, indptr, indices, values, Q):  # type: ignore[no-untyped-def]
+def _predict(x, P, work, indptr, indices, values, Q):
     """x ← A x, P ← A P A' + Q with A in compressed rows."""
     n = x.shape[0]
     new = np.zeros(n)
@@ -42,7 +42,7 @@ def _predict(x, P, work, indptr, indices, values, Q):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _observe(x, h, first, last, state, other, covariate, weight, cov):  # type: ignore[no-untyped-def]
+def _observe(x, h, first, last, state, other, covariate, weight, cov):
     """Fill the row ``h`` (Jacobian at x) of the terms first:last; return the predicted reading without its constant."""
     predicted = 0.0
     for a in range(first, last):
@@ -66,7 +66,7 @@ def _observe(x, h, first, last, state, other, covariate, weight, cov):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _update(x, P, work, h, support, v, s, r, gain):  # type: ignore[no-untyped-def]
+def _update(x, P, work, h, support, v, s, r, gain):
     """Joseph update with one scalar whose row is ``h`` (zero outside ``support``); ``gain`` holds P h / s."""
     n = x.shape[0]
     for i in range(n):
@@ -91,7 +91,7 @@ def _update(x, P, work, h, support, v, s, r, gain):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def filter_pass(  # type: ignore[no-untyped-def]
+def filter_pass(
     x,
     P,
     indptr,
@@ -202,7 +202,7 @@ def filter_pass(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def smooth_pass(  # type: ignore[no-untyped-def]
+def smooth_pass(
     indptr,
     indices,
     values,
@@ -312,7 +312,7 @@ def smooth_pass(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def cross_pass(indptr, indices, values, in_s, in_h, in_k, D, out):  # type: ignore[no-untyped-def]
+def cross_pass(indptr, indices, values, in_s, in_h, in_k, D, out):
     """Carry D (q, n), covariance of a past instant's outputs with the filter's error, through stored steps."""
     T, m = in_s.shape
     q, n = D.shape
@@ -341,7 +341,7 @@ def cross_pass(indptr, indices, values, in_s, in_h, in_k, D, out):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def output_rows(x, C, start, state, other, covariate, weight, constant, rows):  # type: ignore[no-untyped-def]
+def output_rows(x, C, start, state, other, covariate, weight, constant, rows):
     """Outputs (q,) at the state ``x``; fills their Jacobian ``rows`` (q, n)."""
     q = start.shape[0] - 1
     out = np.empty(q)

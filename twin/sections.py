@@ -186,6 +186,8 @@ class Flux(Section):
     warmup_min: tuple[Positive, Positive] = (5.0, 180.0)
     floor_percent: NonNegative = 0.05
     covariate_sigma: Positive = 3.0
+    ripple_period_s: tuple[Positive, ...] = ()
+    ripple_percent: NonNegative = 0.1
 
 
 class Stage(Section):

@@ -1,0 +1,117 @@
+"""Readings of many clocks → ordered vectors on one grid; what can't be used is counted by cause, never lost silently."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sensors.reading import Quality, Reading
+from sensors.timestamps import TimestampPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Mean of one channel's readings within one grid step."""
+
+    value: float
+    sigma: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """All that was read around one instant of the grid: channel → mean value and its σ."""
+
+    time: float
+    cells: Mapping[str, Cell]
+
+
+class Aligner:
+    """Puts readings on the grid ``k·grid_s`` (k integer since 1970); a step closes ``late_s`` after its end.
+
+    The clock of the grid is the newest event time seen, held back to the ingest time where one is given: one stamp in
+    the future must not close the steps of all others. Only the order of the readings and their two times decide, so a
+    replay of the journal closes the same steps with the same content.
+    """
+
+    def __init__(self, grid_s: float, late_s: float) -> None:
+        self.grid_s, self.late_s = grid_s, late_s
+        self.policy = TimestampPolicy()
+        self.drops: Counter[tuple[str, str]] = Counter()
+        self._open: dict[int, dict[str, list[tuple[float, float]]]] = {}
+        self._next: int | None = None
+        self._newest = -math.inf
+
+    def add(self, readings: Sequence[Reading], ingest_time: float | None = None) -> list[Vector]:
+        """Take readings in the order of arrival; return the steps they close, in order (gaps included)."""
+        for reading in readings:
+            cause = self.policy.judge(reading.channel, reading.time, ingest_time)
+            if cause is not None:
+                self.drops[reading.channel, str(cause)] += 1
+                continue
+            step = math.floor(reading.time / self.grid_s + 0.5)
+            seen = reading.time if ingest_time is None else min(reading.time, ingest_time)
+            self._newest = max(self._newest, seen)
+            if self._next is not None and step < self._next:
+                self.drops[reading.channel, "late"] += 1
+                continue
+            if not reading.quality.usable:
+                cause = "invalid" if reading.quality is Quality.INVALID else "suspect"
+                self.drops[reading.channel, cause] += 1
+                continue
+            self._open.setdefault(step, {}).setdefault(reading.channel, []).append((reading.value, reading.sigma))
+        return self._close(self._newest - self.late_s)
+
+    def flush(self) -> list[Vector]:
+        """Close every step that has a reading (at the end of a record)."""
+        return self._close(max(self._open, default=-math.inf) * self.grid_s + self.grid_s) if self._open else []
+
+    def state(self) -> dict[str, Any]:
+        """Everything that decides what comes next, as JSON-able data."""
+        return {
+            "next": self._next,
+            "newest": self._newest if math.isfinite(self._newest) else None,
+            "last": dict(self.policy.last),
+            "open": {str(step): cells for step, cells in self._open.items()},
+            "drops": [[channel, cause, count] for (channel, cause), count in sorted(self.drops.items())],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state` was taken."""
+        self._next = state["next"]
+        self._newest = -math.inf if state["newest"] is None else float(state["newest"])
+        self.policy = TimestampPolicy(state["last"])
+        self._open = {
+            int(step): {channel: [(v, s) for v, s in values] for channel, values in cells.items()}
+            for step, cells in state["open"].items()
+        }
+        self.drops = Counter({(channel, cause): count for channel, cause, count in state["drops"]})
+
+    def _close(self, until: float) -> list[Vector]:
+        out: list[Vector] = []
+        if self._next is None:
+            if not self._open:
+                return out
+            first = min(self._open)
+            if (first + 0.5) * self.grid_s > until:
+                return out
+            self._next = first
+        while (self._next + 0.5) * self.grid_s <= until:
+            cells = {channel: _mean(values) for channel, values in self._open.pop(self._next, {}).items()}
+            out.append(Vector(self._next * self.grid_s, cells))
+            self._next += 1
+        return out
+
+
+def _mean(values: list[tuple[float, float]]) -> Cell:
+    """Mean weighted by 1/σ² where every value states its σ, plain otherwise."""
+    if len(values) == 1:
+        return Cell(values[0][0], values[0][1], 1)
+    if all(math.isfinite(s) and s > 0 for _, s in values):
+        weights = [1.0 / s**2 for _, s in values]
+        total = sum(weights)
+        return Cell(sum(w * v for w, (v, _) in zip(weights, values, strict=True)) / total, total**-0.5, len(values))
+    return Cell(sum(v for v, _ in values) / len(values), math.nan, len(values))

@@ -1,0 +1,25 @@
+"""The static budget of a configured machine: what spot, detector, stage and vibration leave before any drift."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.blur import Budget, static_budget
+from twin.assembly import pose_of, spot_fwhm_m
+from twin.config import Config
+
+
+def budget_of(config: Config) -> Budget:
+    """Static blur in the object plane; the wider axis of the spot counts.
+
+    The stage's wobble acts with its height above the bearing, uniformly spread within ± the stated maximum (σ = a/√3),
+    as does the run-out; a mode's stated amplitude is that of a sine (σ = A/√2).
+    """
+    stage = config.stage
+    wobble = stage.wobble_urad * 1e-6 * stage.height_above_bearing_mm * 1e-3 / np.sqrt(3.0)
+    runout = stage.runout_nm * 1e-9 / np.sqrt(3.0)
+    vibration = np.sqrt(sum((mode.amplitude_nm * 1e-9) ** 2 / 2.0 for mode in config.modes))
+    return static_budget(
+        pose_of(config), max(spot_fwhm_m(config)), config.detector.psf_sigma_px, float(np.hypot(wobble, runout)),
+        float(vibration),
+    )

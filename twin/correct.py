@@ -1,0 +1,217 @@
+"""Smoothed corrections for a scan from the readings around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.blur import tomogram_f10
+from models.correction import Correction
+from models.engine import Steps, engine
+from models.estimate import Array, ModelError
+from models.geometry import CONVENTION
+from models.smoother import Smoothed, smooth
+from sensors.reading import Reading
+from twin import __version__
+from twin.align import Aligner, Vector
+from twin.assembly import OUTPUTS, Machine
+from twin.budget import budget_of
+from twin.core import Twin
+from twin.scan import Scan
+from twin.vectorise import Vectoriser
+
+LATE_S = 3600.0  # afterwards there is no hurry: what came too late for the live estimate still counts
+BLOCK = 2048  # vectors turned into arrays at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Corrections of a scan and what they rest on.
+
+    Attributes
+    ----------
+    correction : Correction
+    smoothed : Smoothed
+    used : dict of channel to number of readings used
+    drops : dict of cause to number of readings not used
+    """
+
+    correction: Correction
+    smoothed: Smoothed
+    used: dict[str, int]
+    drops: dict[str, int]
+
+
+def correct(
+    machine: Machine,
+    batches: Iterable[Sequence[Reading]],
+    scan: Scan,
+    *,
+    start: Mapping[str, Any] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Corrected:
+    """Smooth all readings and give the corrections of a scan, relative to its first projection.
+
+    Parameters
+    ----------
+    batches : iterable of sequences of Reading
+        In order of arrival; readings before the scan (monitoring, warm-up) and after it sharpen its corrections.
+    scan : Scan
+        Its projections; flats, darks and references are left out.
+    start : mapping, optional
+        A filter snapshot to start from instead of the prior.
+
+    Raises
+    ------
+    ModelError
+        When the readings don't reach the scan.
+
+    Notes
+    -----
+    Displacements between two instants of the estimator's grid are interpolated linearly; flux, which follows covariates
+    that jump from projection to projection, is taken at the nearest instant.
+    """
+    twin = Twin(machine.config)
+    if start is not None:
+        twin.restore(start)
+    aligner, vectoriser, prior = twin.aligner, twin.vectoriser, twin.belief
+    aligner.late_s = max(aligner.late_s, LATE_S)
+    steps, first = _collect(aligner, vectoriser, batches)
+    frames = scan.only("projection")
+    grid = machine.config.estimator.grid_s
+    place = (frames.time - first) / grid
+    if not len(steps):
+        raise ModelError(f"scan {scan.name}: there are no readings to correct it with")
+    if place[-1] < 0 or place[0] > len(steps) - 1:
+        raise ModelError(
+            f"scan {scan.name}: no reading falls into it; readings span {_span(first, first + grid * (len(steps) - 1))}, "
+            f"the scan {_span(frames.time[0], frames.time[-1])} (clocks, zones?)"
+        )
+    steps = _padded(machine, steps, int(np.ceil(-place[0])), int(np.ceil(place[-1])) + 1 - len(steps))
+    place = place + max(int(np.ceil(-place[0])), 0)
+    expected = {name: rate * grid * len(steps) for name, rate in machine.step_rates.items()}
+    smoothed = smooth(
+        machine.model, prior, steps, machine.outputs, reference=round(float(place[0])), gate=machine.gate,
+        step_states=expected, run=engine(machine.config.estimator.engine), progress=progress,
+    )
+    used = {
+        name: int(np.isfinite(steps.readings[:, j]).sum()) for j, name in enumerate(machine.model.channels)
+    }
+    drops: dict[str, int] = {}
+    for (_, cause), count in aligner.drops.items():
+        drops[cause] = drops.get(cause, 0) + count
+    return Corrected(_correction(machine, smoothed, frames, place, used), smoothed, used, drops)
+
+
+def _collect(aligner: Aligner, vectoriser: Vectoriser, batches: Iterable[Sequence[Reading]]) -> tuple[Steps, float]:
+    parts: list[Steps] = []
+    waiting: list[Vector] = []
+    first = float("nan")
+
+    def flush() -> None:
+        if waiting:
+            parts.append(vectoriser.steps(waiting))
+            waiting.clear()
+
+    def take(vectors: list[Vector]) -> None:
+        nonlocal first
+        if vectors and np.isnan(first):
+            first = vectors[0].time
+        waiting.extend(vectors)
+        if len(waiting) >= BLOCK:
+            flush()
+
+    for batch in batches:
+        take(aligner.add(batch))
+    take(aligner.flush())
+    flush()
+    return (Steps.join(parts) if parts else vectoriser.steps([])), first
+
+
+def _padded(machine: Machine, steps: Steps, before: int, after: int) -> Steps:
+    """Steps without readings where the scan reaches beyond the readings."""
+    parts = [steps]
+    if before > 0:
+        parts.insert(0, Steps.empty(machine.model, before))
+    if after > 0:
+        parts.append(Steps.empty(machine.model, after))
+    return Steps.join(parts) if len(parts) > 1 else steps
+
+
+def _span(a: float, b: float) -> str:
+    from sensors.timestamps import iso
+
+    return f"{iso(a)} to {iso(b)}"
+
+
+def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, place: Array, used: dict[str, int]) -> Correction:
+    mean, variance = smoothed.difference()
+    low = np.clip(np.floor(place).astype(int), 0, len(mean) - 1)
+    high = np.minimum(low + 1, len(mean) - 1)
+    part = (place - low)[:, None]
+    near = np.clip(np.rint(place).astype(int), 0, len(mean) - 1)
+
+    def at(values: Array, first: Array) -> Array:
+        return np.asarray((1.0 - part) * values[low] + part * values[high] - first)
+
+    values = at(mean, np.zeros(mean.shape[1]))
+    values = values - values[0]
+    std = np.sqrt(at(variance, np.zeros(mean.shape[1])))
+    std[0] = 0.0
+    flux = OUTPUTS.index("flux")
+    ratio = np.exp(mean[near, flux] - mean[near[0], flux])
+    ratio_std = ratio * np.sqrt(variance[near, flux])
+    s, o, shift = slice(0, 3), slice(3, 6), slice(6, 8)
+    zeros = np.zeros((len(frames), 3))
+    provenance = (
+        ("ctwin", __version__), ("configuration", f"{machine.config.system.name} {machine.config.digest}"),
+        ("model", machine.model.model_id), ("estimator", f"smoothed, {machine.config.estimator.engine}"),
+        ("readings", ", ".join(f"{name} {count}" for name, count in used.items())),
+        ("steps", "; ".join(f"{n} {size:.3g} at step {t}" for t, n, size in smoothed.steps) or "none"),
+    )
+    return Correction(
+        scan=frames.name, projection=frames.projection.astype(float), time=frames.time, angle_deg=frames.angle_deg,
+        source_um=values[:, s] * 1e6, object_um=values[:, o] * 1e6, detector_um=zeros,
+        shift_px=values[:, shift], magnification=1.0 + values[:, OUTPUTS.index("magnification")], flux=ratio,
+        source_um_std=std[:, s] * 1e6, object_um_std=std[:, o] * 1e6, detector_um_std=zeros.copy(),
+        shift_px_std=std[:, shift], magnification_std=std[:, OUTPUTS.index("magnification")], flux_std=ratio_std,
+        convention=CONVENTION, provenance=provenance,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Half-pitch at 10 % MTF of a scan [µm]: promised by the static budget, without correction, with it."""
+
+    promised_um: float
+    uncorrected_um: float
+    corrected_um: float
+
+
+def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoothed) -> Predicted:
+    """Resolution of a tomogram of this scan, from the corrections and their σ (worst of eight edges and the axis).
+
+    Uncorrected: the displacements given out count in full. Corrected: what they leave is known only with the smoother's
+    covariance, ``tr(C)/N - 1'C1/N²`` per axis. Of C the diagonal and the first projection's row are known here, and the
+    mean of that row stands for the common error ``1'C1/N²``: exact when the error is a constant plus one that decorrelates
+    within a small part of the scan.
+    """
+    budget = budget_of(machine.config)
+    pose = machine.pose
+    drift = pose.object_plane_m(correction.shift_px)
+    angle = np.deg2rad(correction.angle_deg)
+    scale = float(pose.object_plane_m(np.array(1.0)))
+    left = 0.0
+    for k in range(2):
+        i = OUTPUTS.index("shift.u") + k
+        own, common = smoothed.cov[smoothed.reference :, i, i], smoothed.cross[smoothed.reference :, i, i]
+        left = max(left, float(own.mean() - common.mean()) * scale**2)
+    promised = tomogram_f10(budget, np.zeros_like(drift), angle)
+    return Predicted(
+        0.5e6 / promised,
+        0.5e6 / tomogram_f10(budget, drift, angle),
+        0.5e6 / tomogram_f10(budget, np.zeros_like(drift), angle, left),
+    )

@@ -1,0 +1,95 @@
+"""Vectors of readings → steps of the model: marker px, log flux, covariates held, tube power, re-armed warm-up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from models.engine import Steps
+from models.flux import log_reading
+from twin.align import Cell, Vector
+from twin.assembly import Machine, covariate_value
+
+# σ of a reading that brings none and whose channel states none: K, px, fraction of the flux.
+DEFAULT_SIGMA = {"temperature": 0.05, "temperature_difference": 0.05, "marker_shift": 0.1, "flux": 1e-3}
+REARM_FRACTION = 0.1  # change of tube voltage or power that begins a new warm-up
+TUBE_OFF_V = 1e3
+
+
+class Vectoriser:
+    """Keeps what is held between steps: last covariates, kV and µA, and whether the tube is on."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._columns = {name: i for i, name in enumerate(machine.model.channels)}
+        channels = machine.config.channels
+        self._quantity = {c.name: c.quantity for c in channels}
+        self._held: dict[str, float] = {}
+        self._operating: tuple[float, float] | None = None
+
+    def steps(self, vectors: Iterable[Vector]) -> Steps:
+        """Arrays for the engine, one row per vector."""
+        rows = [self._row(vector) for vector in vectors]
+        if not rows:
+            return Steps.empty(self._machine.model, 0)
+        return Steps(*(np.array(part, dtype=float) for part in zip(*rows, strict=True)))
+
+    def _row(self, vector: Vector) -> tuple[list[float], list[float], list[float], list[float], Any]:
+        model = self._machine.model
+        z, variance = [math.nan] * len(self._columns), [1.0] * len(self._columns)
+        for channel, cell in vector.cells.items():
+            quantity = self._quantity.get(channel)
+            if quantity in ("voltage", "current", "detector_shift"):
+                self._held[quantity] = cell.value
+            column = self._columns.get(channel)
+            if column is not None:
+                z[column], variance[column] = self._scaled(quantity or "", cell)
+        opened = self._rearmed()
+        covariates = [covariate_value(self._machine.config, name, self._nominal(name)) for name in model.covariates]
+        power = self._nominal("voltage") * self._nominal("current") if self._on() else 0.0
+        return z, variance, covariates, [power] * len(model.inputs), opened
+
+    def _scaled(self, quantity: str, cell: Cell) -> tuple[float, float]:
+        sigma = cell.sigma
+        if not (math.isfinite(sigma) and sigma > 0):
+            sigma = DEFAULT_SIGMA.get(quantity, 1.0) * (cell.value if quantity == "flux" else 1.0)
+            sigma /= math.sqrt(cell.count)
+        if quantity == "flux":
+            if cell.value <= 0:
+                return math.nan, 1.0
+            level, relative = log_reading(cell.value, sigma)
+            return level, relative**2
+        return cell.value, sigma**2
+
+    def _nominal(self, quantity: str) -> float:
+        source = self._machine.config.source
+        fallback = {"voltage": source.voltage_kv * 1e3, "current": source.current_ua * 1e-6}
+        return self._held.get(quantity, fallback.get(quantity, 0.0))
+
+    def _on(self) -> bool:
+        return self._nominal("voltage") > TUBE_OFF_V and self._nominal("current") > 0.0
+
+    def _rearmed(self) -> Any:
+        """Variance to add when the tube came on or its operating point changed by more than a tenth."""
+        n = len(self._machine.model.names)
+        now = (self._nominal("voltage"), self._nominal("current")) if self._on() else (0.0, 0.0)
+        before, self._operating = self._operating, now
+        if before is None or now == (0.0, 0.0):
+            return np.zeros(n)
+        if before == (0.0, 0.0) or any(abs(a - b) > REARM_FRACTION * b for a, b in zip(now, before, strict=True)):
+            return self._machine.rearmed
+        self._operating = before  # slow changes add up until they count
+        return np.zeros(n)
+
+    def state(self) -> dict[str, Any]:
+        """What is held, as JSON-able data."""
+        return {"held": self._held, "operating": self._operating}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue where :meth:`state` was taken."""
+        self._held = dict(state["held"])
+        operating = state["operating"]
+        self._operating = None if operating is None else (float(operating[0]), float(operating[1]))

@@ -58,7 +58,7 @@ def simulate(config: Config, scenario: Scenario, seed: int, start_s: float = STA
 
     tube = programme(scenario.tube, config, start_s)
     room = room_k(scenario.room, grid, start_s, seed)
-    temperatures = surroundings_k(scenario, room, tube.power_w(grid), dt)
+    temperatures = surroundings_k(scenario, room, tube.power_w(grid), grid, seed)
     cells = {bar.name: bar_cells(bar, temperatures, dt) for bar in scenario.bars}
     reference_k = CELSIUS + scenario.room.mean_degc
     moving = motions(config, scenario, cells, reference_k, grid, (begin, start_s), tube, seed)

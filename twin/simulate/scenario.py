@@ -45,12 +45,18 @@ class Room(Section):
 
 
 class Mass(Section):
-    """A thermal mass that is warm all through (a tube housing, a chamber wall): follows the room or another mass."""
+    """A thermal mass that is warm all through (a tube housing, a chamber wall): follows the room or another mass.
+
+    ``swing_k`` and ``random_walk_k_per_sqrt_h`` are disturbances of its own: cooling water, a motor, an amplifier.
+    """
 
     name: Name
     follows: Name = ROOM
     time_constant_min: Positive
     kelvin_per_watt: NonNegative = 0.0
+    swing_k: NonNegative = 0.0
+    swing_min: Positive = 60.0
+    random_walk_k_per_sqrt_h: NonNegative = 0.0
 
 
 class Contact(Section):

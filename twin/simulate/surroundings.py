@@ -40,13 +40,17 @@ def _door(door: Door, since_scan: Array) -> Array:
     return np.asarray(door.depth_k * np.where(age < is_open, opening, closing))
 
 
-def surroundings_k(scenario: Scenario, room: Array, power_w: Array, dt: float) -> dict[str, Array]:
+def surroundings_k(scenario: Scenario, room: Array, power_w: Array, time: Array, seed: int) -> dict[str, Array]:
     """Temperatures of the room and of every mass [K], by name.
 
-    ``tau dT/dt = T_follows - T + R P`` with the tube's power P [W] and the mass's R [K/W].
+    ``tau dT/dt = T_follows - T + R P + own`` with the tube's power P [W], the mass's R [K/W] and its own disturbance.
     """
     found = {ROOM: room}
+    dt = float(time[1] - time[0])
     for mass in scenario.masses:
-        driver = found[mass.follows] + mass.kelvin_per_watt * power_w
+        rng = stream(seed, f"mass {mass.name}")
+        phase = 2 * np.pi * (time - time[0]) / (mass.swing_min * 60.0) + rng.uniform(0.0, 2 * np.pi)
+        walk = np.cumsum(rng.standard_normal(len(time))) * mass.random_walk_k_per_sqrt_h * np.sqrt(dt / 3600.0)
+        driver = found[mass.follows] + mass.kelvin_per_watt * power_w + mass.swing_k * np.sin(phase) + walk
         found[mass.name] = follow(driver, mass.time_constant_min * 60.0, dt)
     return found

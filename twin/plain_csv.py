@@ -34,12 +34,8 @@ class PlainTable:
     error: type[ValueError]
 
     def index(self, column: str) -> int:
-        """Position of a column; a missing one is an error that names the nearest there is."""
-        if column in self.columns:
-            return self.columns.index(column)
-        near = difflib.get_close_matches(column, self.columns, n=1, cutoff=0.6)
-        hint = f"is {near[0]!r} meant? rename it" if near else f"there are {', '.join(self.columns)}"
-        raise self.error(f"{self.path}: column {column!r} is missing; {hint}")
+        """Position of a column."""
+        return self.columns.index(column)
 
     def fault(self, line: int, column: str, problem: str) -> ValueError:
         """Error at a place of the file, for raising."""
@@ -80,7 +76,7 @@ def read_text(path: Path, error: type[ValueError]) -> str:
         raise error(f"{path}: can't be read: {fault.strerror}") from None
 
 
-def read_table(path: Path, kinds: Sequence[str], error: type[ValueError]) -> PlainTable:
+def read_table(path: Path, kinds: Sequence[str], needed: Sequence[str], error: type[ValueError]) -> PlainTable:
     """Read a CSV file whose first line may be ``# ctwin KIND 1 …``.
 
     Parameters
@@ -88,6 +84,8 @@ def read_table(path: Path, kinds: Sequence[str], error: type[ValueError]) -> Pla
     path : Path
     kinds : sequence of str
         Kinds of ctwin file that may be read here; a file that says it is another kind or version is refused.
+    needed : sequence of str
+        Columns that must be there.
     error : type
         Raised for every fault.
     """
@@ -105,8 +103,10 @@ def read_table(path: Path, kinds: Sequence[str], error: type[ValueError]) -> Pla
             continue
         cells = _cells(path, number, line, error)
         if not columns:
+            if comments:
+                _check_version(path, comments[0], kinds, error)
             columns = tuple(cell.strip().lower() for cell in cells)
-            _check_header(path, number, columns, error)
+            _check_header(path, number, columns, needed, error)
         elif len(cells) != len(columns):
             raise error(
                 f"{path}, line {number}: has {len(cells)} fields but the header has {len(columns)};"
@@ -114,8 +114,9 @@ def read_table(path: Path, kinds: Sequence[str], error: type[ValueError]) -> Pla
             )
         else:
             rows.append((number, cells))
-    if comments:
-        _check_version(path, comments[0], kinds, error)
+    if lines[-1] and comments and comments[0].startswith("ctwin"):
+        # ours end with a line end: a number may have lost its last digits
+        raise error(f"{path}, line {len(lines)}: has no line end; the file is cut off: write or copy it again")
     if not columns:
         raise error(f"{path}: is empty; the first line that is not a comment must name the columns")
     return PlainTable(path, tuple(comments), columns, tuple(rows), error)
@@ -128,12 +129,19 @@ def _cells(path: Path, number: int, line: str, error: type[ValueError]) -> tuple
         raise error(f"{path}, line {number}: not valid CSV ({fault}); mend its quotes") from None
 
 
-def _check_header(path: Path, number: int, columns: tuple[str, ...], error: type[ValueError]) -> None:
+def _check_header(
+    path: Path, number: int, columns: tuple[str, ...], needed: Sequence[str], error: type[ValueError]
+) -> None:
+    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
+        raise error(f"{path}, line {number}: columns must be separated by commas")
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise error(f"{path}, line {number}: column {twice[0]!r} is there twice; names must differ")
-    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
-        raise error(f"{path}, line {number}: columns must be separated by commas")
+    for column in needed:
+        if column not in columns:
+            near = difflib.get_close_matches(column, set(columns) - set(needed), n=1, cutoff=0.6)
+            hint = f"is {near[0]!r} meant? rename it" if near else f"there are {', '.join(columns)}"
+            raise error(f"{path}, line {number}: column {column!r} is missing; {hint}")
 
 
 def _check_version(path: Path, comment: str, kinds: Sequence[str], error: type[ValueError]) -> None:

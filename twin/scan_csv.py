@@ -14,6 +14,7 @@ from twin.plain_csv import PlainTable, read_table
 from twin.scan import KINDS, Scan, ScanError, checked
 
 MAGIC = "# ctwin scan 1; time = mid-exposure, UTC; angle_deg > 0 turns the object right-handed about -v"
+NEEDED = ("projection", "time", "angle_deg")
 
 
 def read_scan_csv(path: Path, zone: str | None = None) -> Scan:  # noqa: ARG001 (readers share their arguments)
@@ -21,8 +22,8 @@ def read_scan_csv(path: Path, zone: str | None = None) -> Scan:  # noqa: ARG001 
 
     ``corrections.csv`` and ``truth.csv`` begin with the same columns and are scan files, too.
     """
-    table = read_table(path, ("scan", "corrections", "truth"), ScanError)
-    place = {name: table.index(name) for name in ("projection", "time", "angle_deg")}
+    table = read_table(path, ("scan", "corrections", "truth"), NEEDED, ScanError)
+    place = {name: table.index(name) for name in NEEDED}
     kind_at = table.columns.index("kind") if "kind" in table.columns else None
     if not table.rows:
         raise ScanError(f"{path}: has a header but no row; a scan needs at least one projection")

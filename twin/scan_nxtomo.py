@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from models.estimate import Array
 from sensors.reading import SensorError
@@ -32,7 +33,7 @@ DEGREES = {"": 1.0, "deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180 / math
 
 
 def read_nxtomo(path: Path, zone: str | None = None) -> Scan:
-    """Read times and angles of an NXtomo file; the index of a frame is its place in the file.
+    """Read times and angles of an NXtomo file; the index of a frame counts within its kind.
 
     Times come from NXdetector: ``time`` per frame (mid-exposure), or ``start_time`` per frame with ``stop_time`` or
     ``count_time``, each counted from its attribute ``start`` (ISO 8601; without one, from 1970). NXtomo itself asks
@@ -73,12 +74,20 @@ def _read(path: Path, file: Any, zone: str | None) -> Scan:
     use = np.flatnonzero(key != 3)
     scan = Scan(
         name=(_text(entry["title"][()]) if "title" in entry else "") or path.stem,
-        projection=use.astype(np.int64),
+        projection=_rank(key[use]),
         time=_times(path, detector, count, zone)[use],
         angle_deg=angle[use] * DEGREES[unit.lower()],
         kind=tuple(KINDS[int(k)] for k in key[use]),
     )
     return checked(scan, [f"{path}, frame {k}" for k in use.tolist()])
+
+
+def _rank(key: NDArray[Any]) -> NDArray[np.int64]:
+    """Number of each frame among those of its kind, from 0."""
+    rank = np.zeros(key.size, dtype=np.int64)
+    for kind in KINDS:
+        rank[key == kind] = np.arange(np.count_nonzero(key == kind))
+    return rank
 
 
 def _entry(path: Path, file: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from models.correction import Correction
 from models.estimate import Array
+from sensors.timestamps import parse_time
 from twin.atomic import write_atomic
 from twin.export.exporter import ExportError, Setup, check
 from twin.plain_csv import PlainTable, read_table
@@ -87,9 +88,12 @@ def read_corrections(path: Path) -> Correction:
     ExportError
         File, line and column of the first fault.
     """
-    table = read_table(path, ("corrections", "truth"), ExportError)
+    table = read_table(path, ("corrections", "truth"), (*KEYS, *COLUMNS), ExportError)
     with_std = any(name.endswith("_std") for name in table.columns)
     names = [*KEYS, *COLUMNS, *(f"{name}_std" for name in COLUMNS if with_std)]
+    for name in names:
+        if name not in table.columns:
+            raise ExportError(f"{path}: column {name!r} is missing; give all of the *_std columns or none")
     places = [table.index(name) for name in names]
     if not table.rows:
         raise ExportError(f"{path}: has a header but no row")
@@ -127,6 +131,11 @@ def _field(values: dict[str, Array], wanted: str, tail: str, count: int) -> Arra
 def _value(table: PlainTable, line: int, name: str, text: str) -> float:
     if name == "projection":
         return table.integer(line, name, text)
+    if name == "time":
+        try:
+            return parse_time(text)
+        except ValueError as error:
+            raise table.fault(line, name, str(error)) from None
     if name.endswith("_std") and text.strip() in ("nan", "inf"):
         return float(text)  # a σ may be unknown or without bound, a value may not
     value = table.number(line, name, text)

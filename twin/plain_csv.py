@@ -124,7 +124,7 @@ def read_table(path: Path, kinds: Sequence[str], needed: Sequence[str], error: t
 
 def _cells(path: Path, number: int, line: str, error: type[ValueError]) -> tuple[str, ...]:
     try:
-        return tuple(next(csv.reader([line], strict=True)))
+        return tuple(next(csv.reader([line], strict=True, skipinitialspace=True)))
     except csv.Error as fault:
         raise error(f"{path}, line {number}: not valid CSV ({fault}); mend its quotes") from None
 

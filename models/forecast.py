@@ -22,11 +22,14 @@ class Path:
         Seconds from now, the first is 0.
     mean : (K, q) array
     cov : (K, q, K, q) array
+    past : (A, K, q) array
+        Covariance of A quantities of the past with the path.
     """
 
     times: Array
     mean: Array
     cov: Array
+    past: Array
 
     def std(self) -> Array:
         """σ at each instant, (K, q)."""
@@ -42,6 +45,7 @@ def propagate(
     horizon_s: float,
     count: int,
     information: Array | None = None,
+    past_cross: Array | None = None,
 ) -> Path:
     """Carry a belief ahead without readings, or (``information``) with readings as they come now.
 
@@ -55,6 +59,9 @@ def propagate(
         Information per second that readings bring, ``Σ h h'/(r·period)``; the path is then that of the *error* that stays
         after them (its mean is zero).
 
+    past_cross : (A, n) array, optional
+        Covariance of quantities of the past with the present state.
+
     Notes
     -----
     Exact discretisation (Van Loan) on ``count`` equal steps. With information the readings of one step are taken
@@ -66,6 +73,8 @@ def propagate(
     x, p = (mean if information is None else np.zeros(n)).copy(), cov.copy()
     means, covs = np.empty((count, q)), np.zeros((count, q, count, q))
     carried: list[Array] = []  # Cov(past outputs, state now), one (q, n) per past instant
+    before = np.zeros((0, n)) if past_cross is None else past_cross
+    past = np.empty((len(before), count, q))
     for k in range(count):
         if k > 0:
             x = transition @ x + (driven @ inputs if information is None else 0.0)
@@ -77,13 +86,15 @@ def propagate(
                 p = 0.5 * (p + p.T)
                 through = shrink @ transition
             carried = [c @ through.T for c in carried]
+            before = before @ through.T
         means[k] = rows @ x
+        past[:, k, :] = before @ rows.T
         covs[k, :, k, :] = rows @ p @ rows.T
         for j, c in enumerate(carried):
             covs[j, :, k, :] = c @ rows.T
             covs[k, :, j, :] = covs[j, :, k, :].T
         carried.append(rows @ p)
-    return Path(np.arange(count, dtype=float) * step, means, covs)
+    return Path(np.arange(count, dtype=float) * step, means, covs, past)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,48 +169,47 @@ class BlurForecast:
 
 
 def gathered_blur(
-    weight_past: float, mean_past: float, var_past: float, path: Path, output: int, scale_m: float, duration_s: float
+    past_s: Array, past_mean: Array, past_cov: Array, path_mean: Array, path_cov: Array, past_path: Array, times: Array,
+    duration_s: float,
 ) -> tuple[Array, Array]:
-    """Mean and variance of the displacement variance over past and path, at each instant of the path.
+    """Mean and variance of the displacement's variance over past and path, at each instant of the path.
 
     Parameters
     ----------
-    weight_past : float
-        Seconds of scan already done.
-    mean_past, var_past : float
-        Mean [m] and variance [m²] of the displacement over them.
-    scale_m : float
-        Metres in the object plane per unit of the output.
+    past_s : (A,) array
+        Seconds of scan that each instant of the past stands for.
+    past_mean, past_cov : (A,), (A, A) arrays
+        Displacement then [m], [m²].
+    path_mean, path_cov, past_path, times : (K,), (K, K), (A, K), (K,) arrays
+        Displacement ahead, its covariance with itself and the past, and seconds from now (equal steps).
     duration_s : float
-        Not used beyond this length of scan: the scan's window stops growing there.
+        Length of the scan; its window does not grow beyond.
 
     Notes
     -----
     With weights w over past and future samples, ``v = Σ w x² - (Σ w x)²`` = x'Πx; for x ~ N(μ, C):
     ``E v = μ'Πμ + tr(ΠC)``, ``Var v = 2 tr((ΠC)²) + 4 μ'ΠCΠμ``.
     """
-    times = path.times
+    a, step = len(past_s), times[1] - times[0]
+    x = np.concatenate([past_mean, path_mean])
+    c = np.block([[past_cov, past_path], [past_path.T, path_cov]])
+    done = float(past_s.sum())
     mean_out, var_out = np.empty(len(times)), np.empty(len(times))
-    step = times[1] - times[0]
-    x_all = path.mean[:, output] * scale_m
-    c_all = path.cov[:, output, :, output] * scale_m**2
     for k in range(len(times)):
-        keep = np.arange(k + 1)
-        weights = np.full(k + 1, step)
-        weights[0] = weights[-1] = step / 2.0 if k else 1e-9
-        left = max(duration_s - weight_past, 1e-6)
-        weights = np.where(times[: k + 1] <= left, weights, 0.0)
+        ahead = np.zeros(len(times))
+        if k:
+            ahead[: k + 1] = step
+            ahead[[0, k]] = step / 2.0
+            ahead[times > max(duration_s - done, 0.0)] = 0.0
+        weights = np.concatenate([past_s, ahead])
         if weights.sum() <= 0:
-            weights[0] = 1e-9
-        total = weight_past + weights.sum()
-        w = weights / total
-        share = weight_past / total
-        x = np.append(x_all[keep], mean_past)
-        c = np.zeros((k + 2, k + 2))
-        c[:-1, :-1] = c_all[np.ix_(keep, keep)]
-        ww = np.append(w, share)
-        form = np.diag(ww) - np.outer(ww, ww)
-        fc = form @ c
-        mean_out[k] = x @ form @ x + np.trace(fc) + share * var_past
-        var_out[k] = 2.0 * np.trace(fc @ fc) + 4.0 * x @ form @ c @ form @ x
-    return mean_out, np.maximum(var_out, 0.0)
+            weights[a] = 1.0
+        used = np.flatnonzero(weights)
+        w = weights[used] / weights.sum()
+        form = np.diag(w) - np.outer(w, w)
+        here, cov = x[used], c[np.ix_(used, used)]
+        fc = form @ cov
+        fx = form @ here
+        mean_out[k] = here @ fx + np.trace(fc)
+        var_out[k] = 2.0 * np.sum(fc * fc.T) + 4.0 * fx @ cov @ fx
+    return np.maximum(mean_out, 0.0), np.maximum(var_out, 0.0)

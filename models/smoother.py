@@ -14,6 +14,7 @@ from models.packing import Packed, Terms
 from models.statespace import Observation, StateSpace
 
 CHUNK = 512
+ROUNDS = 12  # of the search for steps, one step each
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def smooth(
     *,
     reference: int = 0,
     gate: Gate | None = None,
-    step_states: dict[str, float] | None = None,
+    step_states: dict[str, tuple[float, float]] | None = None,
     run: Engine = compiled,
     progress: Callable[[float], None] | None = None,
 ) -> Smoothed:
@@ -77,44 +78,50 @@ def smooth(
     reference : int
         Step whose outputs the corrections are relative to.
 
+    step_states : mapping of state to (expected steps in the interval, σ of a step)
+        Where a step is looked for.
+
     Notes
     -----
-    A step in state i is accepted where ``r_i²/N_ii > 2 ln(T/expected) + 2 ln(10)``: the odds of a shock there against
-    none are then at least ten to one for a prior of ``expected`` steps among T instants. Wrong when two steps of one
-    state lie closer than the readings can tell apart: they are then one.
+    A shock of prior variance V to state i before the readings of a step has the log Bayes factor
+    ``½ r_i² V/(1 + V N_ii) - ½ ln(1 + V N_ii)`` against none (r, N of the adjoint pass). It is accepted where that beats the
+    prior odds of T/expected by ten to one; of states that explain the same instant the more likely one is taken. Wrong when
+    two steps of one state lie closer than the readings can tell apart: they are then one.
     """
     packed, terms = Packed.of(model), Terms.of(model, outputs)
     policy = (gate or Gate()).for_model(model)
-    wanted = {model.index(name): rate for name, rate in (step_states or {}).items() if rate > 0}
+    wanted = {model.index(name): chance for name, chance in (step_states or {}).items() if min(chance) > 0}
     found: list[tuple[int, str, float]] = []
-    for round_ in range(12):
+    for round_ in range(ROUNDS):
         result, stat, size = _pass(model, packed, prior, steps, terms, reference, policy, run, bool(wanted), progress)
-        new = _decisive(stat, size, wanted, {(t, model.index(name)) for t, name, _ in found})
-        if not new or round_ == 11:
+        new = _decisive(stat, size, wanted, {t for t, _, _ in found})
+        if new is None or round_ == ROUNDS - 1:
             break
+        t, i, jump = new
         opened = steps.opened.copy()
-        for t, i, jump in new:
-            opened[t, i] += jump**2
-            found.append((t, model.names[i], jump))
+        opened[t, i] += wanted[i][1] ** 2
+        found.append((t, model.names[i], jump))
         steps = replace(steps, opened=opened)
     return replace(result, steps=tuple(sorted(found)))
 
 
 def _decisive(
-    stat: Array, size: Array, wanted: dict[int, float], known: set[tuple[int, int]]
-) -> list[tuple[int, int, float]]:
-    """The largest shock of each state that passes the test, away from those already opened."""
-    out = []
-    for i, expected in wanted.items():
-        column = stat[:, i].copy()
-        for t, state in known:
-            if state == i:
-                column[max(t - 1, 0) : t + 2] = 0.0
-        t = int(column.argmax())
-        if column[t] > 2.0 * np.log(max(len(column) / expected, 1.0)) + 2.0 * np.log(10.0):
-            out.append((t, i, float(size[t, i]), float(column[t])))
-    # one body's axes step together as often as not; take the strongest first, the others follow in the next round
-    return [(t, i, jump) for t, i, jump, _ in sorted(out, key=lambda item: -item[3])[:2]]
+    stat: Array, size: Array, wanted: dict[int, tuple[float, float]], known: set[int]
+) -> tuple[int, int, float] | None:
+    """The likeliest shock that beats its prior odds, away from those already opened; None if there is none."""
+    best: tuple[float, int, int, float] | None = None
+    for i, (expected, sigma) in wanted.items():
+        # stat = r²/N and size = r/N give N = stat/size²
+        with np.errstate(divide="ignore", invalid="ignore"):
+            information = np.where(stat[:, i] > 0, stat[:, i] / size[:, i] ** 2, 0.0)
+        gain = sigma**2 * information
+        factor = 0.5 * stat[:, i] * gain / (1.0 + gain) - 0.5 * np.log1p(gain)
+        for t in known:
+            factor[max(t - 1, 0) : t + 2] = -np.inf
+        t = int(factor.argmax())
+        if factor[t] > np.log(max(len(factor) / expected, 1.0)) + np.log(10.0) and (best is None or factor[t] > best[0]):
+            best = (float(factor[t]), t, i, float(size[t, i]))
+    return None if best is None else best[1:]
 
 
 def _pass(

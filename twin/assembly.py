@@ -41,7 +41,7 @@ class Machine:
     rearmed : (n,) array
         Variance added when the tube is switched on or its operating point changes.
     gate : Gate
-    step_rates : mapping of state to expected steps per second
+    step_rates : mapping of state to (expected steps per second, σ of a step [m])
     """
 
     config: Config
@@ -50,7 +50,7 @@ class Machine:
     outputs: tuple[Observation, ...]
     rearmed: Array
     gate: Gate
-    step_rates: dict[str, float]
+    step_rates: dict[str, tuple[float, float]]
 
     @property
     def has_flux(self) -> bool:
@@ -123,7 +123,7 @@ def assemble(config: Config) -> Machine:
     model = StateSpace.assemble(blocks, observations, config.estimator.grid_s, covariates)
     outputs = _outputs(pose, linear, products, observations, fluxes)
     return Machine(
-        config, pose, model, outputs, _rearmed(config, model), _gate(config, model), _step_rates(config, model)
+        config, pose, model, outputs, _rearmed(model), _gate(config, model), _step_rates(config, model)
     )
 
 
@@ -286,7 +286,7 @@ def _outputs(
     return tuple(out)
 
 
-def _rearmed(config: Config, model: StateSpace) -> Array:
+def _rearmed(model: StateSpace) -> Array:
     """Prior variance of every warm-up state: what a switch-on adds again."""
     return np.array([model.cov[i, i] if ".warmup." in name else 0.0 for i, name in enumerate(model.names)])
 
@@ -296,19 +296,20 @@ def _gate(config: Config, model: StateSpace) -> Gate:
     for i, name in enumerate(model.names):
         if name.startswith(("temperature.", "sensor.")):
             step_var[i] = 1.0
-        elif name.startswith("source."):
-            step_var[i] = (20.0 * config.geometry.pixel_um * 1e-6 / (pose_of(config).magnification - 1.0)) ** 2
+        elif name.endswith(".walk") and name.split(".")[0] in BODIES:
+            body, axis, _ = name.split(".")
+            step_var[i] = (3.0 * getattr(config.drift, body).step_um[AXES.index(axis)] * 1e-6) ** 2
         elif name == "flux.level":
             step_var[i] = 0.3**2
     return Gate(config.estimator.gate_sigma, 3, step_var)
 
 
-def _step_rates(config: Config, model: StateSpace) -> dict[str, float]:
+def _step_rates(config: Config, model: StateSpace) -> dict[str, tuple[float, float]]:
     rates = {}
     for body in BODIES:
         drift: Drift = getattr(config.drift, body)
-        for axis in "uv":
+        for i, axis in enumerate(AXES):
             name = f"{body}.{axis}.walk"
             if drift.steps_per_day > 0 and name in model.names:
-                rates[name] = drift.steps_per_day / 86400.0
+                rates[name] = (drift.steps_per_day / 86400.0, drift.step_um[i] * 1e-6)
     return rates

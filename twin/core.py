@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from models.engine import Belief, engine
+from models.anchors import Anchors
+from models.engine import Belief, Record, engine
 from models.estimate import Array, Estimate, ModelError
 from models.kalman import output_rows
 from models.packing import Packed, Terms
@@ -22,6 +23,8 @@ from twin.vectorise import Vectoriser
 
 NIS_MEMORY = 500  # readings over which the mean normalised innovation is taken
 RATE_MEMORY_S = 3600.0
+SHIFTS = (OUTPUTS.index("shift.u"), OUTPUTS.index("shift.v"))
+ANCHOR_S = 300.0  # spacing of the anchors at the start of a scan; doubles as the scan grows
 
 
 class SnapshotError(ModelError):
@@ -67,6 +70,8 @@ class Twin:
         self.belief = Belief.prior(self.machine.model)
         self.time = math.nan
         self.gated = 0
+        self.scan_started = math.nan
+        self.anchors: Anchors | None = None
         self._run = engine(config.estimator.engine)
         self._packed = Packed.of(self.machine.model)
         self._terms = Terms.of(self.machine.model, self.machine.outputs)
@@ -89,9 +94,11 @@ class Twin:
         forget = math.exp(-model.step_s / RATE_MEMORY_S)
         for vector in vectors:
             steps = self.vectoriser.steps([vector])
-            record = self._run(model, self._packed, self.belief, steps, self.machine.gate, False)
+            record = self._run(model, self._packed, self.belief, steps, self.machine.gate, True)
             self.time = vector.time
             self._covariates, self._inputs = steps.covariates[0], steps.inputs[0]
+            if self.anchors is not None:
+                self._anchor(record)
             innovation = {}
             self._rates *= forget
             for j, name in enumerate(model.channels):
@@ -117,6 +124,24 @@ class Twin:
                 )
             )
         return out
+
+    def begin_scan(self, started: float) -> None:
+        """From here on the course of the image content is remembered; called between updates."""
+        self.scan_started = started
+        self.anchors = Anchors(len(SHIFTS), self._packed.n, ANCHOR_S)
+
+    def end_scan(self) -> None:
+        """Forget the course of the scan."""
+        self.scan_started, self.anchors = math.nan, None
+
+    def _anchor(self, record: Record) -> None:
+        if self.anchors is None or self.time < self.scan_started:
+            return
+        self.anchors.follow(self.machine.model.transition, record)
+        if not self.anchors.times or self.time >= self.anchors.times[-1] + self.anchors.spacing_s:
+            outputs = self.outputs()
+            here = list(SHIFTS)
+            self.anchors.drop(self.time, outputs.mean[here], outputs.rows[here], self.belief.cov)
 
     @property
     def nis(self) -> float:
@@ -162,6 +187,8 @@ class Twin:
             "inputs": self._inputs.tolist(),
             "aligner": self.aligner.state(),
             "vectoriser": self.vectoriser.state(),
+            "scan_started": None if math.isnan(self.scan_started) else self.scan_started,
+            "anchors": None if self.anchors is None else self.anchors.state(),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -184,3 +211,8 @@ class Twin:
         self._inputs = np.array(snapshot["inputs"], float)
         self.aligner.restore(snapshot["aligner"])
         self.vectoriser.restore(snapshot["vectoriser"])
+        self.end_scan()
+        if snapshot["scan_started"] is not None:
+            self.begin_scan(float(snapshot["scan_started"]))
+            if self.anchors is not None and snapshot["anchors"] is not None:
+                self.anchors.restore(snapshot["anchors"])

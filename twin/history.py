@@ -1,0 +1,265 @@
+"""The embedded store: journal of readings, estimates, snapshots of the filter, scans; one writer, one process.
+
+Everything that a batch of readings causes is one transaction. Asking a source for its next batch, which acknowledges the
+one before, comes after the commit; so what was acknowledged is in the journal, and what is in the journal has its
+estimates.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.estimate import Array, Estimate
+from sensors.reading import Quality, Reading
+from twin.publish.lock import FolderLock, InUseError
+
+FORMAT = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS channel (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS batch (seq INTEGER PRIMARY KEY AUTOINCREMENT, ingest REAL);
+CREATE TABLE IF NOT EXISTS reading (
+  seq INTEGER NOT NULL, channel INTEGER NOT NULL, time REAL NOT NULL, value REAL, sigma REAL, quality TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS reading_seq ON reading (seq);
+CREATE INDEX IF NOT EXISTS reading_time ON reading (time);
+CREATE TABLE IF NOT EXISTS estimate (time REAL PRIMARY KEY, mean BLOB NOT NULL, std BLOB NOT NULL, sample TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS snapshot (time REAL PRIMARY KEY, seq INTEGER NOT NULL, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS scan (name TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, data TEXT NOT NULL);
+"""
+
+
+class HistoryError(Exception):
+    """The store can't be used; the message names file, cause and mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """A batch of readings as it came."""
+
+    seq: int
+    ingest: float | None
+    readings: list[Reading]
+
+
+class History:
+    """The store of one machine; open it once per process.
+
+    Raises
+    ------
+    HistoryError
+        Another process uses it, the folder can't be written, the disk is full, or it is of another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "history.sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(folder / "lock")
+        except InUseError as error:
+            owner = f"process {error.pid}" if error.pid else "another process"
+            raise HistoryError(
+                f"{folder}: {owner} uses this store; stop it, or give store.folder another folder"
+            ) from None
+        except OSError as error:
+            raise HistoryError(
+                f"{folder}: the store can't be written: {error.strerror}; give store.folder another"
+            ) from None
+        try:
+            self.connection = _connect(self.path)
+            with self.transaction():
+                for statement in _SCHEMA.strip().split(";\n"):
+                    self.connection.execute(statement)
+                stored = int(self.meta("format", str(FORMAT)))
+                if stored != FORMAT:
+                    raise HistoryError(
+                        f"{self.path}: has format {stored}, this ctwin reads {FORMAT}; use another folder"
+                    )
+                self.set_meta("format", str(FORMAT))
+        except HistoryError:
+            self._lock.release()
+            raise
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise HistoryError(f"{self.path}: {_cause(error)}") from None
+        self._channels = dict(self.connection.execute("SELECT name, id FROM channel"))
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; a full disk or a lost one becomes a HistoryError."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException as error:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise HistoryError(f"{self.path}: {_cause(error)}; nothing of this batch was kept") from None
+            raise
+
+    def meta(self, key: str, default: str = "") -> str:
+        """A stored word."""
+        row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a word (within the caller's transaction)."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def append(self, readings: Sequence[Reading], ingest: float | None) -> int:
+        """Journal a batch (within the caller's transaction); its number."""
+        seq = self.connection.execute("INSERT INTO batch (ingest) VALUES (?)", (ingest,)).lastrowid or 0
+        self.connection.executemany(
+            "INSERT INTO reading VALUES (?,?,?,?,?,?)",
+            [(seq, self._channel(r.channel), r.time, _null(r.value), _null(r.sigma), str(r.quality)) for r in readings],
+        )
+        return seq
+
+    def _channel(self, name: str) -> int:
+        if name not in self._channels:
+            self._channels[name] = int(
+                self.connection.execute("INSERT INTO channel (name) VALUES (?)", (name,)).lastrowid or 0
+            )
+        return self._channels[name]
+
+    def batches(self, after: int = 0) -> Iterator[StoredBatch]:
+        """Journalled batches numbered above ``after``, as they came."""
+        return read_batches(self.connection, after)
+
+    def last_times(self) -> dict[str, float]:
+        """Newest journalled time per channel, for sources that can begin after it."""
+        rows = self.connection.execute(
+            "SELECT c.name, MAX(r.time) FROM reading r JOIN channel c ON c.id = r.channel GROUP BY r.channel"
+        )
+        return {name: float(time) for name, time in rows}
+
+    def add_estimates(self, estimates: Sequence[tuple[Estimate, Mapping[str, float | None]]]) -> None:
+        """Store estimates with their chart samples (within the caller's transaction); a repeated one replaces itself."""
+        self.connection.executemany(
+            "INSERT OR REPLACE INTO estimate VALUES (?,?,?,?)",
+            [
+                (
+                    e.time,
+                    e.mean.tobytes(),
+                    np.sqrt(np.maximum(np.diagonal(e.cov), 0.0)).tobytes(),
+                    json.dumps(dict(sample)),
+                )
+                for e, sample in estimates
+            ],
+        )
+
+    def save_snapshot(self, time: float, seq: int, data: Mapping[str, Any]) -> None:
+        """Store a snapshot that holds everything up to batch ``seq``; the last dozen and one per hour are kept."""
+        self.connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?,?,?)", (time, seq, json.dumps(data)))
+        self.connection.execute(
+            "DELETE FROM snapshot WHERE time < (SELECT time FROM snapshot ORDER BY time DESC LIMIT 1 OFFSET 12) "
+            "AND time NOT IN (SELECT MIN(time) FROM snapshot GROUP BY CAST(time / 3600 AS INTEGER))"
+        )
+
+    def latest_snapshot(self, before: float = np.inf) -> tuple[int, dict[str, Any]] | None:
+        """Newest snapshot not later than ``before``: batch number and content."""
+        return read_snapshot(self.connection, before)
+
+    def prune(self, older_than: float) -> int:
+        """Forget readings and estimates older than an instant that a newer snapshot has taken in; rows removed."""
+        row = self.connection.execute("SELECT MAX(seq) FROM snapshot").fetchone()
+        if row[0] is None:
+            return 0
+        removed = self.connection.execute(
+            "DELETE FROM reading WHERE time < ? AND seq <= ?", (older_than, row[0])
+        ).rowcount
+        self.connection.execute("DELETE FROM estimate WHERE time < ?", (older_than,))
+        self.connection.execute("DELETE FROM batch WHERE seq < (SELECT COALESCE(MIN(seq), 0) FROM reading)")
+        return int(removed)
+
+    def rows(self) -> int:
+        """Number of journalled batches so far."""
+        row = self.connection.execute("SELECT COALESCE(MAX(seq), 0) FROM batch").fetchone()
+        return int(row[0])
+
+    def close(self) -> None:
+        """Close the store and let others in."""
+        self.connection.close()
+        self._lock.release()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged reading survives a power cut, too
+    return connection
+
+
+def open_to_read(folder: Path) -> sqlite3.Connection:
+    """Connection that reads a store while its service may be running."""
+    path = folder / "history.sqlite"
+    if not path.is_file():
+        raise HistoryError(f"{folder}: no store there; name the state folder of a service (store.folder)")
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10.0)
+        connection.execute("SELECT COUNT(*) FROM meta").fetchone()
+    except sqlite3.Error as error:
+        raise HistoryError(f"{path}: {_cause(error)}") from None
+    return connection
+
+
+def read_batches(connection: sqlite3.Connection, after: int = 0) -> Iterator[StoredBatch]:
+    """Batches above ``after`` in order."""
+    names = {int(k): str(v) for k, v in connection.execute("SELECT id, name FROM channel")}
+    ingests = connection.execute("SELECT seq, ingest FROM batch WHERE seq > ? ORDER BY seq", (after,))
+    for seq, ingest in ingests:
+        rows = connection.execute(
+            "SELECT channel, time, value, sigma, quality FROM reading WHERE seq = ? ORDER BY rowid", (seq,)
+        )
+        readings = [
+            Reading(names[c], t, np.nan if v is None else v, np.nan if s is None else s, Quality(q))
+            for c, t, v, s, q in rows
+        ]
+        yield StoredBatch(int(seq), ingest, readings)
+
+
+def read_snapshot(connection: sqlite3.Connection, before: float = np.inf) -> tuple[int, dict[str, Any]] | None:
+    """Newest snapshot not later than ``before``."""
+    row = connection.execute(
+        "SELECT seq, data FROM snapshot WHERE time <= ? ORDER BY time DESC LIMIT 1", (min(before, 1e300),)
+    ).fetchone()
+    return None if row is None else (int(row[0]), json.loads(row[1]))
+
+
+def read_estimates(connection: sqlite3.Connection) -> tuple[Array, Array, Array]:
+    """Times (T,), means (T, n) and σ (T, n) of all stored estimates (of the newest model's size)."""
+    rows = connection.execute("SELECT time, mean, std FROM estimate ORDER BY time").fetchall()
+    if not rows:
+        return np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0))
+    size = len(rows[-1][1])
+    same = [row for row in rows if len(row[1]) == size]
+    return (
+        np.array([r[0] for r in same]),
+        np.array([np.frombuffer(r[1]) for r in same]),
+        np.array([np.frombuffer(r[2]) for r in same]),
+    )
+
+
+def _null(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _cause(error: sqlite3.Error) -> str:
+    text = str(error)
+    if "full" in text:
+        return "the disk is full; free some space"
+    if "readonly" in text:
+        return "can't be written; check its permissions"
+    if "not a database" in text or "malformed" in text:
+        return (
+            f"is damaged ({text}); move it away and start again, its readings can be replayed from the sources' files"
+        )
+    return f"the store can't be used: {text}"

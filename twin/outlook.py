@@ -1,0 +1,112 @@
+"""Resolution now and for the hours ahead: what the scan's drift has cost so far and will cost, with and without correction.
+
+Live numbers treat the displacement gathered over the scan as Gaussian blur of its variance, per axis; the worse axis counts.
+The tomogram's own formula (edges, pairs of opposite views) is used for the scan as a whole, once it is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.blur import CONVENTION, f10
+from models.forecast import BlurForecast, gathered_blur, propagate
+from twin.budget import budget_of
+from twin.core import SHIFTS, Twin
+
+POINTS = 33
+NAMES = ("loss_uncorrected", "loss_corrected")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Forecast of the loss of resolution, without and with correction, and the static promise."""
+
+    made_at: float
+    uncorrected: BlurForecast
+    corrected: BlurForecast
+    static_f10: float
+    limit_um: float
+
+    def loss(self, forecast: BlurForecast) -> float:
+        """Loss now: ``1 - f10/f10_static``."""
+        return 1.0 - f10(forecast.budget, float(forecast.mean[0])) / self.static_f10
+
+    def values(self) -> dict[str, float]:
+        """Numbers of the present, named as rules and files know them."""
+        now = f10(self.uncorrected.budget, float(self.uncorrected.mean[0]))
+        corrected = f10(self.corrected.budget, float(self.corrected.mean[0]))
+        return {
+            "half_pitch10_um": 0.5e6 / now,
+            "static_half_pitch10_um": 0.5e6 / self.static_f10,
+            "corrected_half_pitch10_um": 0.5e6 / corrected,
+            "limit_um": self.limit_um,
+            "f10_lp_per_mm": now * 1e-3,
+            "loss_uncorrected": 1.0 - now / self.static_f10,
+            "loss_corrected": 1.0 - corrected / self.static_f10,
+        }
+
+    def loss_at_limit(self) -> float:
+        """Loss at which the half-pitch reaches the scan's limit; negative when the static blur already misses it."""
+        return 1.0 - (0.5e6 / self.limit_um) / self.static_f10
+
+    def page(self) -> dict[str, Any]:
+        """The forecast as the status page shows it."""
+        out: dict[str, Any] = {
+            "made_at_s": self.made_at,
+            "time_s": self.uncorrected.times.tolist(),
+            "limit_um": self.limit_um,
+            "probability_of_loss": self.corrected.probability(max(self.loss_at_limit(), 0.0)),
+        }
+        for name, forecast in (("uncorrected", self.uncorrected), ("corrected", self.corrected)):
+            mean, low, high = forecast.half_pitch_um()
+            out[f"{name}_half_pitch10_um"] = {"mean": mean.tolist(), "low": low.tolist(), "high": high.tolist()}
+        return out
+
+    convention = CONVENTION
+
+
+def look_ahead(twin: Twin) -> Outlook:
+    """Forecast from the twin's present belief for the scan under way, or a hypothetical one that starts now.
+
+    Uncorrected: the displacement of the image content itself, as known now for the past and expected ahead. Corrected: the
+    error that stays when every projection is corrected, readings coming ahead as they came over the last hour.
+    """
+    config, model, belief = twin.config, twin.machine.model, twin.belief
+    budget, outputs = budget_of(config), twin.outputs()
+    rows = np.ascontiguousarray(outputs.rows[list(SHIFTS)])
+    horizon, duration = config.estimator.forecast_h * 3600.0, config.scan.duration_h * 3600.0
+    scale = twin.machine.pose.pixel_m / twin.machine.pose.magnification
+    anchors = twin.anchors
+    count = 0 if anchors is None else len(anchors.times)
+    past_s = np.zeros(0) if anchors is None else anchors.weights_s(twin.time)
+    past_cross = np.zeros((0, len(model.names))) if anchors is None else anchors.cross.reshape(count * 2, len(model.names))
+    worst = []
+    for information in (None, twin.information_rate()):
+        path = propagate(
+            model, belief.mean, belief.cov, rows, twin.inputs, horizon, POINTS, information, past_cross
+        )
+        axes = []
+        for k in range(2):
+            past_mean, past_cov = np.zeros(count), np.zeros((count, count))
+            ahead_mean = np.zeros(POINTS)
+            if anchors is not None:
+                past_cov = anchors.cov[:, k, :, k]
+            if information is None:
+                # an output with products is not its row times the state; the path starts at the output itself
+                ahead_mean = path.mean[:, k] + outputs.mean[SHIFTS[k]] - path.mean[0, k]
+                past_mean = past_mean if anchors is None else anchors.mean[:, k]
+            axes.append(gathered_blur(
+                past_s, past_mean * scale, past_cov * scale**2, ahead_mean * scale, path.cov[:, k, :, k] * scale**2,
+                path.past.reshape(count, 2, POINTS, 2)[:, k, :, k] * scale**2, path.times, duration,
+            ))
+        worst.append(max(axes, key=lambda item: float(item[0][-1])))
+    times = twin.time + path.times
+    return Outlook(
+        twin.time,
+        BlurForecast(twin.time, times, *worst[0], budget),
+        BlurForecast(twin.time, times, *worst[1], budget),
+        f10(budget), config.scan.resolution_limit_um,
+    )

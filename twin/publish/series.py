@@ -12,7 +12,7 @@ measurement               channel             fields
 ``ctwin_forecast``        quantity            mean, low, high (±2σ), horizon_s; time = the instant that is forecast
 ``ctwin_correction``      name of the scan    ``models.correction.Correction`` flattened; time = the projection's
 ``ctwin_scan``            name of the scan    projections_done, projections_total, done_ratio
-``ctwin_alert``           name of the rule    state_code, severity_code, value
+``ctwin_alert``           name of the rule    state_code, severity_code, value; transition_code where it changed
 ========================  ==================  ==========================================================================
 """
 
@@ -159,17 +159,30 @@ def scan_lines(tags: Tags, time: float, scan: str, done: int, total: int) -> lis
 
 
 def alert_lines(
-    tags: Tags, time: float, rule: str, state: str, severity: str, value: float = float("nan")
+    tags: Tags,
+    time: float,
+    rule: str,
+    state: str,
+    severity: str,
+    value: float = float("nan"),
+    transition: bool = False,
 ) -> list[str]:
-    """State of a rule as numbers (:data:`STATE_CODES`, :data:`SEVERITY_CODES`); ``value`` is what the rule looked at.
+    """State of a rule as numbers (:data:`STATE_CODES`, :data:`SEVERITY_CODES`).
 
-    Write every transition, and each rule's state once a minute besides: "active now" is a rule's last point.
+    Write every change of state with ``transition`` (it becomes an annotation in the dashboard), and each rule's state
+    once a minute without it: what is active now is then the last point of each rule.
+
+    Parameters
+    ----------
+    value : float
+        What the rule looked at, in its unit.
     """
     state, severity = state.replace("-", "_").lower(), severity.lower()
     _known("alert state", (state,), STATE_CODES)
     _known("severity", (severity,), SEVERITY_CODES)
-    fields = {"state_code": STATE_CODES[state], "severity_code": SEVERITY_CODES[severity], "value": value}
-    return series_lines(tags, "ctwin_alert", time, {rule: fields})
+    code = float(STATE_CODES[state])
+    fields = {"state_code": code, "severity_code": float(SEVERITY_CODES[severity]), "value": value}
+    return series_lines(tags, "ctwin_alert", time, {rule: fields | ({"transition_code": code} if transition else {})})
 
 
 def _known(what: str, given: Iterable[str], allowed: Iterable[str]) -> None:

@@ -92,7 +92,7 @@ def matrices(rtk: RtkPose) -> Array:
     >>> one = np.ones(1)
     >>> m = matrices(RtkPose(100 * one, 500 * one, one, 0 * one, 0 * one, 0 * one, 0 * one))[0]
     >>> image = m @ [0.0, 0.0, 0.0, 1.0]
-    >>> (image[:2] / image[2]).tolist()
+    >>> (image[:2] / image[2] + 0.0).tolist()
     [-4.0, 0.0]
     """
     count = rtk.GantryAngle.size

@@ -199,3 +199,27 @@ def test_a_positive_angle_turns_counter_clockwise_seen_from_above() -> None:
     rng = np.random.default_rng(1)
     points = rng.normal(size=(50, 3))
     assert np.allclose(inside(turned(points * 0.5, 70.0), 70.0), inside(points * 0.5, 0.0))
+
+
+def test_blur_of_spot_and_detector_widens_a_shadow_by_its_variance() -> None:
+    config = wire_config()
+    wide = config.model_copy(
+        update={
+            "source": config.source.model_copy(update={"spot_10_percent_um": None, "spot_fwhm_um": (6.0, 0.5)}),
+            "detector": config.detector.model_copy(update={"psf_sigma_px": 1.2}),
+            "markers": (config.markers[1],),
+            "channels": config.channels[3:4],
+        }
+    )
+    shadow = 1.0 - expected(simulate(wide, scenario(), 1), 62, (200, 120)) / 1000.0
+    spread = []
+    for axis, width in ((1, 200), (0, 120)):
+        place = np.expand_dims(np.arange(width), 1 - axis)
+        middle = (shadow * place).sum() / shadow.sum()
+        spread.append((shadow * (place - middle) ** 2).sum() / shadow.sum())
+    # the spot's image is (M - 1)/pixel = 39/50 µm times as wide; a convolution adds variances
+    by_spot = [(fwhm / 2.3548 * 39 / 50) ** 2 for fwhm in (6.0, 0.5)]
+    assert spread[0] - spread[1] == pytest.approx(by_spot[0] - by_spot[1], rel=0.02)
+    # without blur a sphere of radius r casts a shadow with the spread a fifth of r² or a little less
+    radius = 30e-6 * 400 / 25 / 50e-6
+    assert spread[1] == pytest.approx(0.215 * radius**2 + by_spot[1] + 1.2**2, rel=0.05)

@@ -130,6 +130,8 @@ class Spool:
         Raises SpoolError (``retry``) when the disk can't be read, or a drop can't be recorded.
         """
         with self._changed:
+            if self._closed:
+                return None
             try:
                 self._expire()
                 while self._segments:

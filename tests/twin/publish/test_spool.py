@@ -252,6 +252,7 @@ def test_a_closed_spool_accepts_nothing(tmp_path):
         spool.append(lines(1, 1))
     assert batch is not None
     spool.acknowledge(batch)  # a thread that comes late changes nothing
+    assert spool.peek() is None
     assert list(pending_lines(tmp_path)) == [b"m v=0.0 0"]
 
 

@@ -6,6 +6,8 @@ import contextlib
 import gzip
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.real_data import ROOT
 from tests.servers import free_port
 from twin.publish.influx import make_target
 from twin.publish.target import PublishError, Target, TokenError, Verdict, judge, read_token, retry_after
@@ -243,3 +246,9 @@ def test_the_token_appears_nowhere(api, status, token, caplog):
         answer = target.send(b"m v=1.0 1\n")
     assert SECRET not in caplog.text
     assert SECRET not in repr(answer) + target.name + repr(target)
+
+
+def test_nobody_waits_for_http_libraries_who_does_not_publish():
+    check = "import sys, twin.publish; print({'influxdb_client', 'requests', 'grafana_api'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.stdout == "set()\n", run.stderr

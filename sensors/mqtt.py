@@ -39,6 +39,8 @@ from sensors.rows import RowError
 _LOG = logging.getLogger("ctwin.sensors.mqtt")
 _UNTHROTTLED = 10_000  # QoS 0 messages are not throttled by the broker; beyond this they are dropped and counted
 _TAKEN_OVER = 142
+_FLAPPING = 5  # connections lost within _FLAPPING_S: Mosquitto 2.0 doesn't say that a session was taken over
+_FLAPPING_S = 30.0
 _PASSING = {136, 137, 151, 159}  # unavailable, busy, quota exceeded, connection rate exceeded
 
 
@@ -74,6 +76,7 @@ class MqttSensor:
         self._waiting: deque[_Message] = deque()
         self._connection = 0
         self._drops: dict[str, int] = {}
+        self._lost: deque[float] = deque(maxlen=_FLAPPING)
         self._fault: SensorError | None = None
         self._client: paho.Client | None = None
         self._subscribed = threading.Event()
@@ -102,6 +105,7 @@ class MqttSensor:
         with self._lock:
             self._waiting.clear()
             self._drops.clear()
+            self._lost.clear()
             self._fault = None
         self._subscribed.clear()
         client = self._client = new_client(self._options, self._base)
@@ -231,10 +235,15 @@ class MqttSensor:
     def _on_disconnect(
         self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _properties: Any
     ) -> None:
-        if flags.is_disconnect_packet_from_server and code.value == _TAKEN_OVER:
-            self._fail(f"another program uses client_id {self._options.client_id!r}; give each its own", retry=True)
-        elif code.is_failure and self._client is not None:
-            _LOG.warning("%s: connection lost (%s); trying again", self._where, code)
+        if self._client is None or not code.is_failure:
+            return  # closed from here
+        _LOG.warning("%s: connection lost (%s); trying again", self._where, code)
+        now = time.monotonic()
+        self._lost.append(now)
+        taken_over = flags.is_disconnect_packet_from_server and code.value == _TAKEN_OVER
+        if taken_over or (len(self._lost) == self._lost.maxlen and now - self._lost[0] < _FLAPPING_S):
+            mine = f"client_id {self._options.client_id!r}"
+            self._fail(f"connections don't last; perhaps another program uses {mine}: give each its own", retry=True)
 
     def _fail(self, words: str, *, retry: bool) -> None:
         self._fault = SensorError(f"{self._where}: {words}", retry=retry)

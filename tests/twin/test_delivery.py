@@ -215,8 +215,25 @@ def test_a_letter_that_cannot_be_digested_holds_up_only_its_episode(connection: 
         asyncio.run(play(server))
 
 
+class Clock:
+    """A clock that is set by hand, and counts how often the delivery has looked at it."""
+
+    def __init__(self) -> None:
+        self.now, self.looks = 1000.0, 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+
+async def looked(clock: Clock) -> None:
+    """Until the task has looked at its outbox again several times, an attempt that it began included."""
+    before = clock.looks
+    await until(lambda: clock.looks > before + 10, "the delivery looks at its outbox")
+
+
 def test_retry_after_is_honoured_also_for_new_letters(connection: sqlite3.Connection) -> None:
-    now = [1000.0]
+    clock = Clock()
 
     async def play(server: HookServer) -> None:
         server.answer = lambda number, body: Answer(503, {"Retry-After": "100"}) if number == 0 else Answer()
@@ -224,24 +241,71 @@ def test_retry_after_is_honoured_also_for_new_letters(connection: sqlite3.Connec
             store = EpisodeStore(connection, ("hook",))
             book = book_of(store, "x", "y")
             book.step(Snapshot(0.0, {"x": 2.0}))
-        delivery = Delivery(store, {"hook": webhook(server)}, backoff=QUICK, poll_s=0.01, clock=lambda: now[0])
+        delivery = Delivery(store, {"hook": webhook(server)}, backoff=QUICK, poll_s=0.01, clock=clock)
         delivery.start()
         await until(lambda: status(delivery, "hook").failures == 1, "told to come back later")
         assert status(delivery, "hook").next_attempt == 1100.0
-        now[0] = 1099.0
+        clock.now = 1099.0
         with connection:
-            book.step(Snapshot(10.0, {"x": 2.0, "y": 2.0}))
-        delivery.wake()
-        for _ in range(20):  # twenty looks at the outbox
-            delivery.wake()
-            await asyncio.sleep(0)
+            assert len(book.step(Snapshot(10.0, {"x": 2.0, "y": 2.0}))) == 2  # y is seen, and raised
+        await looked(clock)
         assert len(server.taken) == 1
-        now[0] = 1101.0
+        clock.now = 1101.0
         await until(lambda: status(delivery, "hook").delivered == 2, "both arrive afterwards")
         await delivery.stop()
 
     with HookServer() as server:
         asyncio.run(play(server))
+
+
+def test_after_an_outage_whatever_waits_is_due(connection: sqlite3.Connection) -> None:
+    """A new letter that arrives shows that the receiver is back; the old ones don't sit out their waits."""
+    clock, slow = Clock(), Backoff(first_s=200.0)
+
+    async def play(server: HookServer) -> None:
+        server.answer = lambda number, body: Answer(500)
+        with connection:
+            store = EpisodeStore(connection, ("hook",))
+            book = book_of(store, "x", "y", "z")
+            book.step(Snapshot(0.0, {"x": 2.0, "y": 2.0, "z": 0.0}))
+        delivery = Delivery(store, {"hook": webhook(server)}, backoff=slow, poll_s=0.01, clock=clock)
+        delivery.start()
+        await until(lambda: status(delivery, "hook").failures == 2, "both fail")
+        server.answer = lambda number, body: Answer()
+        await looked(clock)
+        assert len(server.taken) == 2
+        with connection:
+            book.step(Snapshot(10.0, {"x": 2.0, "y": 2.0, "z": 2.0}))
+        await until(lambda: status(delivery, "hook").delivered == 3, "all three arrive, though the clock stands still")
+        await delivery.stop()
+
+    with HookServer() as server:
+        asyncio.run(play(server))
+
+
+def test_a_sink_that_keeps_failing_is_left_in_peace(connection: sqlite3.Connection) -> None:
+    """Waits grow with the failures of the sink, not only of each letter: a queue is no reason to hammer."""
+    clock, deaf = Clock(), Deaf()
+
+    async def play() -> None:
+        with connection:
+            store = EpisodeStore(connection, ("deaf",))
+            book_of(store, "x", "y").step(Snapshot(0.0, {"x": 2.0, "y": 2.0}))
+        slow = Backoff(first_s=100.0)
+        delivery = Delivery(store, {"deaf": deaf}, backoff=slow, poll_s=0.01, clock=clock, chance=lambda: 1.0)
+        delivery.start()
+        await until(lambda: status(delivery, "deaf").failures == 2, "both fail")
+        clock.now = 1150.0  # each letter's own wait of 100 s is over, the sink's of 200 s isn't
+        await looked(clock)
+        assert deaf.attempts == 2
+        assert status(delivery, "deaf").next_attempt == 1200.0
+        clock.now = 1201.0
+        await until(lambda: deaf.attempts == 3, "tried again")
+        await looked(clock)
+        assert deaf.attempts == 3
+        await delivery.stop()
+
+    asyncio.run(play())
 
 
 def test_waits_grow_and_are_bounded() -> None:

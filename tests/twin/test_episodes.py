@@ -147,6 +147,9 @@ def test_order_within_an_episode_and_no_standing_in_line_for_others(connection: 
     assert raised is not None
     assert (raised.event.rule, raised.event.transition) == ("warm", Transition.RAISED)
     store.postpone(raised, 200.0, "the receiver can't digest it")
+    new = store.due("a", 300.0)
+    assert new is not None
+    assert new.event.rule == "second"  # what is new comes before what failed, though both are due
     other = store.due("a", 100.0)
     assert other is not None
     assert (other.event.rule, other.event.transition) == ("second", Transition.RAISED)

@@ -155,7 +155,7 @@ def test_a_dead_sink_delays_nobody(connection: sqlite3.Connection) -> None:
             with connection:
                 book.step(Snapshot(k * 10.0, {"x": 2.0 - 2.0 * (k % 2)}))
             delivery.wake()
-        await until(lambda: len(notebook.keys) == 20, "all twenty in the notebook", 5.0)
+        await until(lambda: status(delivery, "notebook").delivered == 20, "all twenty in the notebook", 5.0)
         assert not gate.is_set()
         assert status(delivery, "stuck").busy_since is not None
         assert status(delivery, "deaf").waiting == 20

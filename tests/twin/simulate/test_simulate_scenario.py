@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from twin.config import ConfigError
+from twin.config import ConfigError, load
+from twin.simulate.machine import simulate
 from twin.simulate.scenario import Scenario, load_scenario, shipped_names, shipped_scenario
 
 PACKAGE = Path(__file__).resolve().parents[3] / "twin" / "simulate"
@@ -98,3 +100,23 @@ def test_the_simulator_has_physics_of_its_own() -> None:
                 assert name.split(".")[0] not in ("models", "alerts", "dashboards", "importlib"), f"{file.name}: {name}"
                 if name.split(".")[0] in ("twin", "sensors"):
                     assert name in allowed or name.startswith("twin.simulate."), f"{file.name}: {name}"
+
+
+@pytest.mark.parametrize("name", ["xrm2-nanoct", "fxe160-submicron"])
+def test_a_shipped_scenario_plays_with_the_profile_of_its_name(name: str) -> None:
+    config = load(PACKAGE.parent / "profiles" / f"{name}.toml")
+    run = simulate(config, shipped_scenario(name), seed=1)
+    assert set(run.record.channel.tolist()) == set(range(len(config.channels)))
+    assert len(run.truth.time) == config.scan.projections
+
+
+def test_the_scenario_of_the_one_wire_is_its_failure() -> None:
+    """Spot and wire mount move by about 0.6 µm rms each, uncorrelated enough that the wire says little of the spot."""
+    config = load(PACKAGE.parent / "profiles" / "fxe160-submicron.toml")
+    run = simulate(config, shipped_scenario("fxe160-submicron"), seed=1)
+    spot, mount = (run.parts[body].total * 1e6 for body in ("source", "marker:wire"))
+    for moved in (spot, mount):
+        across = moved[:, :2] - moved[:, :2].mean(axis=0)
+        assert np.sqrt((across**2).sum(axis=1).mean()) == pytest.approx(0.6, abs=0.12)
+    # mostly along v, where an upright wire sees nothing
+    assert spot[:, 1].std() > 3 * spot[:, 0].std()

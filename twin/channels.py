@@ -1,0 +1,53 @@
+"""Channels and rules of a configuration as the nouns of the packages that use them."""
+
+from __future__ import annotations
+
+import math
+
+from alerts.alert import AlertError, Severity
+from alerts.expression import compile_when
+from alerts.rule import Policy
+from alerts.watch import Watch
+from sensors.channel import Channel
+from twin.config import Config, ConfigError
+
+# Numbers of the machine as a whole that rules may name, beside channels and states.
+VALUES = (
+    "loss_uncorrected", "loss_corrected", "half_pitch10_um", "corrected_half_pitch10_um", "f10_lp_per_mm", "nis",
+    "source_u_um", "source_v_um", "source_w_um", "shift_u_px", "shift_v_px", "flux_relative",
+)  # fmt: skip
+FORECASTS = ("loss_uncorrected", "loss_corrected")
+
+
+def channels_of(config: Config) -> dict[str, Channel]:
+    """Channels by name."""
+    return {
+        c.name: Channel(
+            c.name, c.quantity, c.unit, c.sensor, c.address, math.nan if c.sigma is None else c.sigma,
+            math.inf if c.stale_after_s is None else c.stale_after_s, c.valid, c.sentinels,
+        )
+        for c in config.channels
+    }  # fmt: skip
+
+
+def rules_of(config: Config, where: str = "configuration") -> list[Watch]:
+    """Rules of a configuration; raises ConfigError with every condition that can't be read."""
+    channels = {c.name for c in config.channels}
+    nodes = {f"temperature.{n.name}" for n in config.nodes}
+    rules, problems = [], []
+    for alert in config.alerts:
+        try:
+            when = compile_when(alert.when, {*VALUES, *channels, *nodes}, channels, set(FORECASTS))
+            policy = Policy(
+                alert.for_min * 60.0,
+                alert.clear_for_min * 60.0,
+                alert.hysteresis,
+                Severity(alert.severity),
+                alert.guidance,
+            )
+            rules.append(Watch(alert.name, when, policy))
+        except AlertError as error:
+            problems.append(f"{where}: alert[{alert.name}].when: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return rules

@@ -1,0 +1,251 @@
+"""What is known now, for the page, the rules and the store: one place where estimates get their display units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from alerts.alert import Alert
+from alerts.rule import Snapshot
+from models.blur import CONVENTION
+from models.thermal import REFERENCE_K, temperature
+from sensors.channel import Channel
+from sensors.reading import Quality, Reading
+from sensors.timestamps import iso
+from twin import __version__
+from twin.core import Outputs, Twin
+from twin.outlook import Outlook
+from twin.scan import Scan
+
+AXES = "uvw"
+
+
+@dataclass(slots=True)
+class SourceState:
+    """How a sensor is doing: ok, waiting, retrying, failed or ended; and what it had to drop."""
+
+    name: str
+    kind: str
+    state: str = "waiting"
+    message: str = ""
+    samples: int = 0
+    last_time: float | None = None
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Latest:
+    """Last readings by channel; ``good`` is the time of the last one an estimator could use."""
+
+    reading: dict[str, Reading] = field(default_factory=dict)
+    good: dict[str, float] = field(default_factory=dict)
+    simulated: bool = False
+
+    def take(self, readings: Sequence[Reading]) -> None:
+        """Take readings in order of arrival."""
+        for reading in readings:
+            self.reading[reading.channel] = reading
+            if reading.quality.usable:
+                self.good[reading.channel] = max(reading.time, self.good.get(reading.channel, -math.inf))
+            if reading.quality is Quality.SIMULATED:
+                self.simulated = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Outputs at the first projection of the scan under way: what corrections given out are relative to."""
+
+    scan: Scan
+    first: dict[str, float]
+
+
+def correction_now(outputs: Outputs, reference: Reference | None, name: str) -> float | None:
+    """Displacement since the first projection of the scan, in the output's unit; None without a scan."""
+    return None if reference is None else outputs.value(name) - reference.first[name]
+
+
+def sample_of(
+    twin: Twin, outputs: Outputs, outlook: Outlook | None, reference: Reference | None
+) -> dict[str, float | None]:
+    """Row of the charts."""
+    row: dict[str, float | None] = {"time_s": twin.time}
+    for axis in AXES:
+        row[f"spot_{axis}_um"] = outputs.value(f"source.{axis}") * 1e6
+        row[f"spot_{axis}_std_um"] = outputs.std(f"source.{axis}") * 1e6
+        moved = correction_now(outputs, reference, f"source.{axis}")
+        row[f"correction_{axis}_um"] = None if moved is None else moved * 1e6
+    for axis in "uv":
+        row[f"shift_{axis}_px"] = outputs.value(f"shift.{axis}")
+        row[f"shift_{axis}_std_px"] = outputs.std(f"shift.{axis}")
+    if twin.machine.has_flux and outputs.std("flux") < 1.0:
+        row["flux_relative"] = math.exp(
+            outputs.value("flux") - (reference.first["flux"] if reference else outputs.value("flux"))
+        )
+    if outlook is not None:
+        values = outlook.values()
+        for name in ("half_pitch10_um", "corrected_half_pitch10_um", "loss_uncorrected", "loss_corrected"):
+            row[name] = values[name]
+    mean = twin.belief.mean
+    for node in twin.config.nodes:
+        row[f"temperature.{node.name}"] = (
+            float(mean[twin.machine.model.index(temperature(node.name))]) + REFERENCE_K - 273.15
+        )
+    return row
+
+
+def snapshot_of(
+    twin: Twin,
+    outputs: Outputs,
+    outlook: Outlook | None,
+    latest: Latest,
+    channels: Mapping[str, Channel],
+    sample: Mapping[str, float | None],
+    now: float,
+) -> Snapshot:
+    """What rules may look at, in display units."""
+    values = {name: channels[name].raw(r.value) for name, r in latest.reading.items() if r.quality.usable}
+    values |= {name: v for name, v in sample.items() if v is not None and name.startswith("temperature.")}
+    sigmas: dict[str, float] = {}
+    for axis in AXES:
+        values[f"source_{axis}_um"] = outputs.value(f"source.{axis}") * 1e6
+        sigmas[f"source_{axis}_um"] = outputs.std(f"source.{axis}") * 1e6
+    for axis in "uv":
+        values[f"shift_{axis}_px"] = outputs.value(f"shift.{axis}")
+        sigmas[f"shift_{axis}_px"] = outputs.std(f"shift.{axis}")
+    if sample.get("flux_relative") is not None:
+        values["flux_relative"] = float(sample["flux_relative"] or 0.0)
+    if not math.isnan(twin.nis):
+        values["nis"] = twin.nis
+    if outlook is not None:
+        values |= outlook.values()
+    return Snapshot(
+        now, values, sigmas,
+        {name: max(now - latest.good[name], 0.0) if name in latest.good else math.inf for name in channels},
+        {name: channel.stale_after_s for name, channel in channels.items()},
+        {} if outlook is None else {"loss_uncorrected": outlook.uncorrected, "loss_corrected": outlook.corrected},
+        latest.simulated,
+    )  # fmt: skip
+
+
+def page_state(
+    twin: Twin,
+    outputs: Outputs,
+    outlook: Outlook | None,
+    latest: Latest,
+    channels: Mapping[str, Channel],
+    sources: Sequence[SourceState],
+    alerts: Sequence[Alert],
+    reference: Reference | None,
+    pipeline: Mapping[str, Any],
+    now: float,
+) -> dict[str, Any]:
+    """The JSON behind ``/api/state`` (docs/reference/http.md)."""
+    config, model = twin.config, twin.machine.model
+    spot = {}
+    for axis in AXES:
+        moved = correction_now(outputs, reference, f"source.{axis}")
+        spot[axis] = {
+            "mean_um": outputs.value(f"source.{axis}") * 1e6,
+            "std_um": outputs.std(f"source.{axis}") * 1e6,
+            "correction_um": 0.0 if moved is None else moved * 1e6,
+        }
+    temperatures = []
+    for node in config.nodes:
+        i = model.index(temperature(node.name))
+        temperatures.append(
+            {
+                "name": node.name,
+                "mean_degc": float(twin.belief.mean[i]) + REFERENCE_K - 273.15,
+                "std_k": math.sqrt(max(float(twin.belief.cov[i, i]), 0.0)),
+            }
+        )
+    flux = None
+    if twin.machine.has_flux and outputs.std("flux") < 1.0:
+        first = reference.first["flux"] if reference else outputs.value("flux")
+        flux = {
+            "relative": math.exp(outputs.value("flux") - first),
+            "std": outputs.std("flux"),
+            "counts": math.exp(outputs.value("flux")),
+        }
+    return {
+        "ctwin": __version__,
+        "system": config.system.name,
+        "site": config.system.site,
+        "simulated": latest.simulated,
+        "time": iso(now),
+        "time_s": now,
+        "scan": _scan(reference, now),
+        "spot": spot,
+        "shift": {a: {"mean_px": outputs.value(f"shift.{a}"), "std_px": outputs.std(f"shift.{a}")} for a in "uv"},
+        "temperatures": temperatures,
+        "flux": flux,
+        "resolution": None if outlook is None else {"convention": CONVENTION, **outlook.values()},
+        "forecast": None if outlook is None else outlook.page(),
+        "alerts": [_alert(a) for a in alerts],
+        "sensors": [_sensor(s, latest, channels, twin, now) for s in sources],
+        "consistency": {"nis_mean": None if math.isnan(twin.nis) else twin.nis, "gated": twin.gated},
+        "pipeline": dict(pipeline),
+    }
+
+
+def _scan(reference: Reference | None, now: float) -> dict[str, Any] | None:
+    if reference is None:
+        return None
+    frames = reference.scan.only("projection")
+    done = int((frames.time <= now).sum())
+    return {
+        "name": reference.scan.name,
+        "projection": done,
+        "projections": len(frames),
+        "started": iso(float(frames.time[0])),
+        "fraction": done / len(frames),
+    }
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    return {
+        "id": alert.episode,
+        "name": alert.rule,
+        "state": str(alert.state),
+        "severity": str(alert.severity),
+        "since": iso(alert.raised or alert.started),
+        "message": alert.message,
+        "guidance": alert.guidance,
+        "acknowledged": alert.acknowledged is not None,
+        "simulated": alert.simulated,
+    }
+
+
+def _sensor(
+    source: SourceState, latest: Latest, channels: Mapping[str, Channel], twin: Twin, now: float
+) -> dict[str, Any]:
+    rows = []
+    for channel in channels.values():
+        if channel.sensor != source.name:
+            continue
+        reading = latest.reading.get(channel.name)
+        age = now - latest.good[channel.name] if channel.name in latest.good else None
+        drops = {cause: n for (name, cause), n in twin.aligner.drops.items() if name == channel.name}
+        scale = channel.raw(1.0) - channel.raw(0.0)
+        rows.append(
+            {
+                "name": channel.name,
+                "quantity": channel.quantity,
+                "unit": channel.unit,
+                "value": None if reading is None else channel.raw(reading.value),
+                "sigma": None if reading is None or math.isnan(reading.sigma) else reading.sigma * scale,
+                "quality": "" if reading is None else str(reading.quality),
+                "age_s": None if age is None else max(age, 0.0),
+                "stale": age is None or age > channel.stale_after_s,
+                "drops": drops,
+            }
+        )
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "state": source.state,
+        "message": source.message,
+        "channels": rows,
+    }

@@ -220,7 +220,7 @@ def _signature(body: bytes) -> tuple[str, str]:
     """Name and comment of the operator from an acknowledgement's body."""
     try:
         fields = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter from a thousand open brackets
         raise ValueError("the body is not JSON") from None
     if not isinstance(fields, dict) or not set(fields) <= {"by", "comment"}:
         raise ValueError('the body must be {"by": name, "comment": text}')

@@ -2,6 +2,10 @@
 
 import { at, make, moment, put, show, utc } from "./format.js";
 
+const WORDS = {
+  pending: "not yet raised, pending", "active-unacknowledged": "active", "active-acknowledged": "acknowledged, active",
+  "returned-unacknowledged": "over, but not acknowledged; active",
+};
 const ORDER = ["critical", "major", "minor", "info"];
 const entries = new Map();
 let asked = null;
@@ -30,7 +34,7 @@ function update(item, alert, index) {
   put(item.querySelector(".alert-name"), alert.name.replaceAll("-", " "));
   item.querySelector(".badge").hidden = !alert.simulated;
   const state = item.querySelector(".alert-state");
-  put(state, `${alert.state.replaceAll(/[-_]/g, " ")} since ${moment(new Date(alert.since))}`);
+  put(state, `${WORDS[alert.state] ?? alert.state} since ${moment(new Date(alert.since))}`);
   state.title = utc(new Date(alert.since));
   for (const field of ["message", "guidance"]) {
     const line = item.querySelector(`.alert-${field}`);
@@ -39,7 +43,7 @@ function update(item, alert, index) {
     show(line, alert[field]);
     line.hidden = !alert[field];
   }
-  item.querySelector("button").hidden = alert.acknowledged;
+  item.querySelector("button").hidden = alert.acknowledged || alert.state === "pending";
 }
 
 export function alerts(state) {
@@ -64,9 +68,11 @@ export function alerts(state) {
   }
   const rank = (alert) => (alert.acknowledged ? 10 : 0) + ORDER.indexOf(alert.severity);
   const wanted = [...all].sort((a, b) => rank(a) - rank(b)).map((alert) => entries.get(alert.id));
+  const focused = document.activeElement; // moving an entry would take it away
   wanted.forEach((item, place) => {
     if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null);
   });
+  if (focused !== document.activeElement && list.contains(focused)) focused.focus();
   const waiting = all.filter((alert) => !alert.acknowledged).length;
   put(document.getElementById("alert-count"), all.length ? `${all.length} active, ${waiting} to acknowledge` : "none active");
   if (news.length) document.getElementById("announce").textContent = news.join(" ");

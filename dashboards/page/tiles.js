@@ -5,10 +5,13 @@ import { duration, moment, put, utc } from "./format.js";
 const WORDS = { ok: "✓ OK", risk: "▲ At risk", lost: "✕ Lost", unknown: "" };
 
 // Judge a half-pitch against the limit: lost beyond it, at risk if the forecast's 95 % band reaches it.
-export function judge(value, limit, fan, times, now) {
+export function judge(value, resolution, fan, times, now) {
+  const limit = resolution?.limit_um;
   if (value === null || value === undefined || !limit) return { level: "unknown", why: "No data yet" };
   if (value > limit) {
-    return { level: "lost", why: `${(100 * (value / limit - 1)).toFixed(0)} % beyond the limit` };
+    const beyond = `${(100 * (value / limit - 1)).toFixed(0)} % beyond the limit`;
+    const still = resolution.static_half_pitch10_um > limit;
+    return { level: "lost", why: still ? `${beyond}, which is out of reach even without drift` : beyond };
   }
   const ahead = times?.length ? times[times.length - 1] - now : 0;
   const after = (curve) => times?.find((time, index) => time > now && curve?.[index] > limit);
@@ -65,9 +68,9 @@ export function tiles(state) {
   const resolution = state.resolution;
   const forecast = state.forecast;
   const times = forecast?.time_s;
-  const now = judge(resolution?.half_pitch10_um, resolution?.limit_um, forecast?.uncorrected_half_pitch10_um, times, state.time_s);
+  const now = judge(resolution?.half_pitch10_um, resolution, forecast?.uncorrected_half_pitch10_um, times, state.time_s);
   const corrected = judge(
-    resolution?.corrected_half_pitch10_um, resolution?.limit_um, forecast?.corrected_half_pitch10_um, times, state.time_s,
+    resolution?.corrected_half_pitch10_um, resolution, forecast?.corrected_half_pitch10_um, times, state.time_s,
   );
   tile("tile-now", resolution?.half_pitch10_um, resolution, now);
   tile("tile-corrected", resolution?.corrected_half_pitch10_um, resolution, corrected);
@@ -75,7 +78,7 @@ export function tiles(state) {
   const why = document.getElementById("risk-why");
   if (forecast && times?.length) {
     const made = new Date(forecast.made_at_s * 1e3);
-    put(why, `that the limit is passed by ${moment(new Date(times[times.length - 1] * 1e3))}. Forecast made at ${moment(made)}.`);
+    put(why, `that even corrections don't keep the limit until ${moment(new Date(times[times.length - 1] * 1e3))}. Forecast made at ${moment(made)}.`);
     why.title = utc(made);
   } else {
     put(why, "No forecast yet");

@@ -56,7 +56,11 @@ class Feeder:
         row["half_pitch10_um"], row["corrected_half_pitch10_um"] = self.half_pitch[i], self.corrected[i]
         row["loss_uncorrected"] = 1 - STATIC_UM / self.half_pitch[i]
         row["loss_corrected"] = 1 - STATIC_UM / self.corrected[i]
-        row |= {"temperature.room": self.room[i], "temperature.stage": self.stage[i], "temperature.column": self.column[i]}
+        row |= {
+            "temperature.room": self.room[i],
+            "temperature.stage": self.stage[i],
+            "temperature.column": self.column[i],
+        }
         return {name: None if value is None else float(value) for name, value in row.items()}
 
     def state(self, i: int, alerts: list[dict[str, Any]] | None = None) -> dict[str, Any]:
@@ -80,7 +84,8 @@ class Feeder:
             ],
             "flux": {"relative": float(self.flux[i]), "std": 0.0005, "counts": float(3400 * self.flux[i])},
             "resolution": {
-                "convention": "MTF10 half-pitch, Gaussian core", "half_pitch10_um": float(self.half_pitch[i]),
+                "convention": "half-pitch at 10 % MTF in the object plane, on the axis",
+                "half_pitch10_um": float(self.half_pitch[i]),
                 "static_half_pitch10_um": STATIC_UM, "corrected_half_pitch10_um": float(self.corrected[i]),
                 "limit_um": LIMIT_UM, "f10_lp_per_mm": float(500 / self.half_pitch[i]),
                 "loss_uncorrected": sample["loss_uncorrected"], "loss_corrected": sample["loss_corrected"],
@@ -123,7 +128,8 @@ class Feeder:
         return [
             {"name": "lab", "kind": "mqtt", "state": "ok", "message": "connected to mqtt://127.0.0.1:1883", "channels": [
                 channel("t_room", "temperature", "degC", float(self.room[i]), sigma=0.02),
-                channel("t_stage", "temperature", "degC", float(self.stage[i]), sigma=0.02, drops={"late": 3, "duplicate": 1}),
+                channel("t_stage", "temperature", "degC", float(self.stage[i]), sigma=0.02,
+                        drops={"late": 3, "duplicate": 1}),
                 channel("t_column", "temperature", "degC", float(self.column[i]), sigma=0.05, age_s=214.0, stale=True),
             ]},
             {"name": "projections", "kind": "images", "state": "ok", "message": "", "channels": [

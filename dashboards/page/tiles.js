@@ -9,7 +9,7 @@ export function judge(value, resolution, fan, times, now) {
   const limit = resolution?.limit_um;
   if (value === null || value === undefined || !limit) return { level: "unknown", why: "No data yet" };
   if (value > limit) {
-    const beyond = `${(100 * (value / limit - 1)).toFixed(0)} % beyond the limit`;
+    const beyond = `${(100 * (value / limit - 1)).toFixed(1)} % beyond the limit`;
     const still = resolution.static_half_pitch10_um > limit;
     return { level: "lost", why: still ? `${beyond}, which is out of reach even without drift` : beyond };
   }

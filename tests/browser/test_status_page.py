@@ -217,12 +217,12 @@ def test_resolution_is_called_lost_beyond_the_limit(browser: Any, served: Served
     viewer = Viewer(browser, served.url)
     viewer.wait_for_state(1000)
     assert viewer.text("#tile-now .verdict") == "✕ Lost"
-    assert viewer.text("#tile-now .why") == "1 % beyond the limit"
+    assert viewer.text("#tile-now .why") == "1.3 % beyond the limit"
     state = FEEDER.state(1001)
     state["resolution"] |= {"limit_um": 0.1}
     served.board.publish(state, FEEDER.sample(1001))
     viewer.wait_for_state(1001)
-    assert viewer.text("#tile-now .why") == "52 % beyond the limit, which is out of reach even without drift"
+    assert viewer.text("#tile-now .why") == "52.0 % beyond the limit, which is out of reach even without drift"
     viewer.close()
 
 

@@ -86,7 +86,7 @@ async def _first_batch(sensor: Sensor) -> Sequence[Reading]:
         await sensor.close()
 
 
-async def _all(sensor: Sensor, quiet_s: float = 0.5) -> list[Reading]:
+async def _all(sensor: Sensor, quiet_s: float = 0.25) -> list[Reading]:
     """Open, take batches until the source ends or is quiet, close."""
     await sensor.open()
     batches = sensor.readings()

@@ -5,9 +5,10 @@ away and sends it again until it is acknowledged, which happens when the next ba
 connection messages can therefore come twice; with times of their own (``payload = "json"``) the second is dropped
 by its identical time.
 
-**The broker's own limit.** Mosquitto keeps at most 1000 messages per absent or slow client and silently drops the
-rest (``max_queued_messages``). Set ``max_queued_messages 0`` (and ``persistence true``, so that they survive its own
-restart) in mosquitto.conf; no setting here can bring back what the broker has dropped. What is in flight is limited
+**The broker's own limit.** Mosquitto keeps at most 1000 messages for an absent or slow client, beside those in
+flight, and silently drops the rest (``max_queued_messages``): of a burst of 3000 an absent ctwin gets 1000. Set
+``max_queued_messages 0`` (and ``persistence true``, so that they survive its own restart) in mosquitto.conf; no
+setting here can bring back what the broker has dropped. What is in flight is limited
 by ``receive_maximum``, so a burst waits at the broker, not in memory here. MQTT 3.1.1 has no such word; there the
 broker's ``max_inflight_messages`` (20) holds, which is slower.
 """

@@ -68,10 +68,15 @@ class View:
 def wire_normal(angle_deg: float) -> Array:
     """Normal (u, v) of a wire that runs along (cos, sin) of ``angle_deg`` in the frame u, v.
 
+    Of the two it is the one towards larger columns; for a wire along u the one towards larger rows.
+
     Examples
     --------
-    >>> wire_normal(90.0).round(3).tolist()
-    [1.0, -0.0]
+    >>> wire_normal(90.0).round(3).tolist(), wire_normal(0.0).round(3).tolist()
+    ([1.0, 0.0], [0.0, 1.0])
     """
-    angle = np.deg2rad(angle_deg)
-    return np.array([np.sin(angle), -np.cos(angle)])
+    along = angle_deg % 180.0
+    if along == 0.0:
+        return np.array([0.0, 1.0])
+    angle = np.deg2rad(along)
+    return np.array([np.sin(angle), 0.0 if along == 90.0 else -np.cos(angle)])

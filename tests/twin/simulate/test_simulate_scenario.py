@@ -119,4 +119,4 @@ def test_the_scenario_of_the_one_wire_is_its_failure() -> None:
         across = moved[:, :2] - moved[:, :2].mean(axis=0)
         assert np.sqrt((across**2).sum(axis=1).mean()) == pytest.approx(0.6, abs=0.12)
     # mostly along v, where an upright wire sees nothing
-    assert spot[:, 1].std() > 3 * spot[:, 0].std()
+    assert spot[:, 1].std() > 2.5 * spot[:, 0].std()

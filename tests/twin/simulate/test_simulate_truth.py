@@ -7,6 +7,7 @@ import pytest
 
 from tests.twin.simulate.machines import nano_config, scenario, wire_config
 from twin.simulate.machine import simulate
+from twin.simulate.projection import wire_normal
 from twin.simulate.run import Run
 from twin.simulate.scenario import Scenario, shipped_scenario
 
@@ -171,3 +172,11 @@ def busy_scenario() -> Scenario:
         },
         jump=[{"time_h": 0.8, "source_um": [0.7, -0.4, 0.2]}],
     )
+
+
+@pytest.mark.parametrize("angle", [0.0, 10.0, 87.0, 90.0, 135.0, 180.0, 200.0, -3.0])
+def test_normal_of_a_wire_is_across_it_and_points_to_larger_columns_or_rows(angle: float) -> None:
+    normal = wire_normal(angle)
+    assert np.linalg.norm(normal) == pytest.approx(1.0)
+    assert normal @ [np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))] == pytest.approx(0.0, abs=1e-12)
+    assert normal[0] > 0 or (normal[0] == 0 and normal[1] > 0)

@@ -79,7 +79,7 @@ def correct(
         twin.restore(start)
     aligner, vectoriser, prior = twin.aligner, twin.vectoriser, twin.belief
     aligner.late_s = max(aligner.late_s, LATE_S)
-    steps, first = _collect(aligner, vectoriser, batches)
+    steps, first = collect(aligner, vectoriser, batches)
     frames = scan.only("projection")
     grid = machine.config.estimator.grid_s
     place = (frames.time - first) / grid
@@ -92,43 +92,51 @@ def correct(
         )
     steps = _padded(machine, steps, int(np.ceil(-place[0])), int(np.ceil(place[-1])) + 1 - len(steps))
     place = place + max(int(np.ceil(-place[0])), 0)
-    expected = {name: rate * grid * len(steps) for name, rate in machine.step_rates.items()}
+    expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
     smoothed = smooth(
-        machine.model, prior, steps, machine.outputs, reference=round(float(place[0])), gate=machine.gate,
-        step_states=expected, run=engine(machine.config.estimator.engine), progress=progress,
+        machine.model,
+        prior,
+        steps,
+        machine.outputs,
+        reference=round(float(place[0])),
+        gate=machine.gate,
+        step_states=expected,
+        run=engine(machine.config.estimator.engine),
+        progress=progress,
     )
-    used = {
-        name: int(np.isfinite(steps.readings[:, j]).sum()) for j, name in enumerate(machine.model.channels)
-    }
+    used = {name: int(np.isfinite(steps.readings[:, j]).sum()) for j, name in enumerate(machine.model.channels)}
     drops: dict[str, int] = {}
     for (_, cause), count in aligner.drops.items():
         drops[cause] = drops.get(cause, 0) + count
     return Corrected(_correction(machine, smoothed, frames, place, used), smoothed, used, drops)
 
 
-def _collect(aligner: Aligner, vectoriser: Vectoriser, batches: Iterable[Sequence[Reading]]) -> tuple[Steps, float]:
+def collect(
+    aligner: Aligner, vectoriser: Vectoriser, batches: Iterable[Sequence[Reading]], until: float | None = None
+) -> tuple[Steps, float]:
+    """All steps that batches of readings make, and the instant of the first; ``until`` adds empty steps up to there."""
     parts: list[Steps] = []
     waiting: list[Vector] = []
-    first = float("nan")
-
-    def flush() -> None:
-        if waiting:
-            parts.append(vectoriser.steps(waiting))
-            waiting.clear()
+    first = last = float("nan")
 
     def take(vectors: list[Vector]) -> None:
-        nonlocal first
-        if vectors and np.isnan(first):
-            first = vectors[0].time
+        nonlocal first, last
+        if vectors:
+            first = vectors[0].time if np.isnan(first) else first
+            last = vectors[-1].time
         waiting.extend(vectors)
         if len(waiting) >= BLOCK:
-            flush()
+            parts.append(vectoriser.steps(waiting))
+            waiting.clear()
 
     for batch in batches:
         take(aligner.add(batch))
     take(aligner.flush())
-    flush()
-    return (Steps.join(parts) if parts else vectoriser.steps([])), first
+    if until is not None and not np.isnan(last):
+        missing = int(np.ceil((until - last) / aligner.grid_s))
+        take([Vector(last + (k + 1) * aligner.grid_s, {}) for k in range(missing)])
+    parts.append(vectoriser.steps(waiting))
+    return Steps.join(parts), first
 
 
 def _padded(machine: Machine, steps: Steps, before: int, after: int) -> Steps:
@@ -167,18 +175,32 @@ def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, place: Array
     s, o, shift = slice(0, 3), slice(3, 6), slice(6, 8)
     zeros = np.zeros((len(frames), 3))
     provenance = (
-        ("ctwin", __version__), ("configuration", f"{machine.config.system.name} {machine.config.digest}"),
-        ("model", machine.model.model_id), ("estimator", f"smoothed, {machine.config.estimator.engine}"),
+        ("ctwin", __version__),
+        ("configuration", f"{machine.config.system.name} {machine.config.digest}"),
+        ("model", machine.model.model_id),
+        ("estimator", f"smoothed, {machine.config.estimator.engine}"),
         ("readings", ", ".join(f"{name} {count}" for name, count in used.items())),
         ("steps", "; ".join(f"{n} {size:.3g} at step {t}" for t, n, size in smoothed.steps) or "none"),
     )
     return Correction(
-        scan=frames.name, projection=frames.projection.astype(float), time=frames.time, angle_deg=frames.angle_deg,
-        source_um=values[:, s] * 1e6, object_um=values[:, o] * 1e6, detector_um=zeros,
-        shift_px=values[:, shift], magnification=1.0 + values[:, OUTPUTS.index("magnification")], flux=ratio,
-        source_um_std=std[:, s] * 1e6, object_um_std=std[:, o] * 1e6, detector_um_std=zeros.copy(),
-        shift_px_std=std[:, shift], magnification_std=std[:, OUTPUTS.index("magnification")], flux_std=ratio_std,
-        convention=CONVENTION, provenance=provenance,
+        scan=frames.name,
+        projection=frames.projection.astype(float),
+        time=frames.time,
+        angle_deg=frames.angle_deg,
+        source_um=values[:, s] * 1e6,
+        object_um=values[:, o] * 1e6,
+        detector_um=zeros,
+        shift_px=values[:, shift],
+        magnification=1.0 + values[:, OUTPUTS.index("magnification")],
+        flux=ratio,
+        source_um_std=std[:, s] * 1e6,
+        object_um_std=std[:, o] * 1e6,
+        detector_um_std=zeros.copy(),
+        shift_px_std=std[:, shift],
+        magnification_std=std[:, OUTPUTS.index("magnification")],
+        flux_std=ratio_std,
+        convention=CONVENTION,
+        provenance=provenance,
     )
 
 

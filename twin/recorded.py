@@ -1,0 +1,77 @@
+"""Recorded readings: files of any kind that a configured source writes, merged in the order of their times."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sensors import registry
+from sensors.csv_log import read_readings
+from sensors.reading import Reading, SensorError
+from twin.channels import channels_of
+from twin.config import Config
+
+VENDORS = {".pcp": "waygate", ".log": "bruker"}
+TABLES = (".csv", ".parquet")
+
+
+def read_record(config: Config, paths: Sequence[Path]) -> Iterator[Sequence[Reading]]:
+    """Batches of readings of one or several files; several are merged by time.
+
+    A vendor's log is read as the configuration's sensor of that kind reads it (zone, sign), whatever path stands there.
+
+    Raises
+    ------
+    SensorError
+        One line with file, place and mend.
+    """
+    streams = [_one(config, path) for path in paths]
+    if len(streams) == 1:
+        yield from streams[0]
+        return
+    merged = heapq.merge(*((r for batch in stream for r in batch) for stream in streams), key=lambda r: r.time)
+    chunk: list[Reading] = []
+    for reading in merged:
+        chunk.append(reading)
+        if len(chunk) >= 4096:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
+    ending = path.suffix.lower()
+    if not path.exists():
+        raise SensorError(f"{path}: no such file; give the readings of a run (.csv, .parquet, .pcp or .log)")
+    if ending in TABLES:
+        yield from read_readings(path, channels_of(config))
+        return
+    kind = VENDORS.get(ending)
+    if kind is None:
+        raise SensorError(f"{path}: ending {ending or '(none)'} is unknown; there are {', '.join((*TABLES, *VENDORS))}")
+    section = next((s for s in config.sensors if s.kind == kind), None)
+    if section is None:
+        raise SensorError(f"{path}: the configuration has no sensor of kind {kind!r} that says what its columns mean; add one")
+    channels = [c for c in channels_of(config).values() if c.sensor == section.name]
+    known = {key: value for key, value in section.options.items() if key not in ("path", "follow")}
+    options = registry.options_of(kind).model_validate({**known, "path": str(path.resolve())})
+    sensor = registry.make(kind, options, channels, path.parent)
+    with asyncio.Runner() as runner:
+        runner.run(sensor.open())
+        try:
+            stream = sensor.readings()
+            while True:
+                try:
+                    yield runner.run(_next(stream))
+                except StopAsyncIteration:
+                    return
+        finally:
+            runner.run(sensor.close())
+
+
+async def _next(stream: object) -> Sequence[Reading]:
+    batch: Sequence[Reading] = await stream.__anext__()  # type: ignore[attr-defined]
+    return batch

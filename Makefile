@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := models sensors alerts dashboards twin
 
-.PHONY: help setup demo test check lint bench
+.PHONY: help setup demo test check lint bench schema
 
 help:
 	@echo "make demo    a simulated 34-hour scan through the whole service, in accelerated time"
 	@echo "make test    the fast tests and the examples in the documentation of the code"
 	@echo "make check   format, lint, types, import directions, and all of 'make test'"
 	@echo "make bench   the estimator against other libraries; writes benchmarks.json"
+	@echo "make schema  docs/config.schema.json anew, after a change of twin/sections.py"
 	@echo "make setup   only the environment ($(VENV))"
 
 setup: $(READY)
@@ -41,3 +42,6 @@ check: lint test
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+schema: $(READY)
+	$(BIN)/python -c 'import json, pathlib, twin.config as c; pathlib.Path("docs/config.schema.json").write_text(json.dumps(c.json_schema(), indent=2) + "\n")'

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sensors.reading import Quality, Reading
+from sensors.reading import Reading
 from sensors.timestamps import TimestampPolicy
 
 
@@ -59,8 +59,7 @@ class Aligner:
                 self.drops[reading.channel, "late"] += 1
                 continue
             if not reading.quality.usable:
-                cause = "invalid" if reading.quality is Quality.INVALID else "suspect"
-                self.drops[reading.channel, cause] += 1
+                self.drops[reading.channel, str(reading.quality)] += 1
                 continue
             self._open.setdefault(step, {}).setdefault(reading.channel, []).append((reading.value, reading.sigma))
         return self._close(self._newest - self.late_s)

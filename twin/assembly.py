@@ -122,9 +122,7 @@ def assemble(config: Config) -> Machine:
         observations += [flux_observation(c.name, prior, [v for v in covariates if v in c.covariates]) for c in fluxes]
     model = StateSpace.assemble(blocks, observations, config.estimator.grid_s, covariates)
     outputs = _outputs(pose, linear, products, observations, fluxes)
-    return Machine(
-        config, pose, model, outputs, _rearmed(model), _gate(config, model), _step_rates(config, model)
-    )
+    return Machine(config, pose, model, outputs, _rearmed(model), _gate(config, model), _step_rates(config, model))
 
 
 def _node(config: Config, name: str) -> ThermalNode:

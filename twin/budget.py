@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.blur import Budget, static_budget
+from models.blur import Budget, Resolution, f10, static_budget
 from twin.assembly import pose_of, spot_fwhm_m
 from twin.config import Config
 
@@ -20,6 +20,14 @@ def budget_of(config: Config) -> Budget:
     runout = stage.runout_nm * 1e-9 / np.sqrt(3.0)
     vibration = np.sqrt(sum((mode.amplitude_nm * 1e-9) ** 2 / 2.0 for mode in config.modes))
     return static_budget(
-        pose_of(config), max(spot_fwhm_m(config)), config.detector.psf_sigma_px, float(np.hypot(wobble, runout)),
+        pose_of(config),
+        max(spot_fwhm_m(config)),
+        config.detector.psf_sigma_px,
+        float(np.hypot(wobble, runout)),
         float(vibration),
     )
+
+
+def resolution_of(config: Config) -> Resolution:
+    """Resolution before any drift: spot, detector, stage, vibration and pixel aperture."""
+    return Resolution.of(f10(budget_of(config)))

@@ -15,6 +15,7 @@ from twin.config import Config, ConfigError
 VALUES = (
     "loss_uncorrected", "loss_corrected", "half_pitch10_um", "corrected_half_pitch10_um", "f10_lp_per_mm", "nis",
     "source_u_um", "source_v_um", "source_w_um", "shift_u_px", "shift_v_px", "flux_relative",
+    "scanning",
 )  # fmt: skip
 FORECASTS = ("loss_uncorrected", "loss_corrected")
 

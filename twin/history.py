@@ -89,7 +89,8 @@ class History:
         except sqlite3.Error as error:
             self._lock.release()
             raise HistoryError(f"{self.path}: {_cause(error)}") from None
-        self._channels = dict(self.connection.execute("SELECT name, id FROM channel"))
+        found = self.connection.execute("SELECT name, id FROM channel")
+        self._channels: dict[str, int] = {str(name): int(number) for name, number in found}
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -124,11 +125,11 @@ class History:
         return seq
 
     def _channel(self, name: str) -> int:
-        if name not in self._channels:
-            self._channels[name] = int(
-                self.connection.execute("INSERT INTO channel (name) VALUES (?)", (name,)).lastrowid or 0
-            )
-        return self._channels[name]
+        number = self._channels.get(name)
+        if number is None:
+            cursor = self.connection.execute("INSERT INTO channel (name) VALUES (?)", (name,))
+            number = self._channels[name] = int(cursor.lastrowid or 0)
+        return number
 
     def batches(self, after: int = 0) -> Iterator[StoredBatch]:
         """Journalled batches numbered above ``after``, as they came."""

@@ -7,6 +7,7 @@ The tomogram's own formula (edges, pairs of opposite views) is used for the scan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ POINTS = 33
 NAMES = ("loss_uncorrected", "loss_corrected")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outlook:
     """Forecast of the loss of resolution, without and with correction, and the static promise."""
 
@@ -34,6 +35,7 @@ class Outlook:
         """Loss now: ``1 - f10/f10_static``."""
         return 1.0 - f10(forecast.budget, float(forecast.mean[0])) / self.static_f10
 
+    @cached_property
     def values(self) -> dict[str, float]:
         """Numbers of the present, named as rules and files know them."""
         now = f10(self.uncorrected.budget, float(self.uncorrected.mean[0]))
@@ -52,8 +54,9 @@ class Outlook:
         """Loss at which the half-pitch reaches the scan's limit; negative when the static blur already misses it."""
         return 1.0 - (0.5e6 / self.limit_um) / self.static_f10
 
+    @cached_property
     def page(self) -> dict[str, Any]:
-        """The forecast as the status page shows it."""
+        """The forecast as the status page shows it, worked out once."""
         out: dict[str, Any] = {
             "made_at_s": self.made_at,
             "time_s": self.uncorrected.times.tolist(),
@@ -82,12 +85,12 @@ def look_ahead(twin: Twin) -> Outlook:
     anchors = twin.anchors
     count = 0 if anchors is None else len(anchors.times)
     past_s = np.zeros(0) if anchors is None else anchors.weights_s(twin.time)
-    past_cross = np.zeros((0, len(model.names))) if anchors is None else anchors.cross.reshape(count * 2, len(model.names))
+    past_cross = (
+        np.zeros((0, len(model.names))) if anchors is None else anchors.cross.reshape(count * 2, len(model.names))
+    )
     worst = []
     for information in (None, twin.information_rate()):
-        path = propagate(
-            model, belief.mean, belief.cov, rows, twin.inputs, horizon, POINTS, information, past_cross
-        )
+        path = propagate(model, belief.mean, belief.cov, rows, twin.inputs, horizon, POINTS, information, past_cross)
         axes = []
         for k in range(2):
             past_mean, past_cov = np.zeros(count), np.zeros((count, count))
@@ -98,15 +101,24 @@ def look_ahead(twin: Twin) -> Outlook:
                 # an output with products is not its row times the state; the path starts at the output itself
                 ahead_mean = path.mean[:, k] + outputs.mean[SHIFTS[k]] - path.mean[0, k]
                 past_mean = past_mean if anchors is None else anchors.mean[:, k]
-            axes.append(gathered_blur(
-                past_s, past_mean * scale, past_cov * scale**2, ahead_mean * scale, path.cov[:, k, :, k] * scale**2,
-                path.past.reshape(count, 2, POINTS, 2)[:, k, :, k] * scale**2, path.times, duration,
-            ))
+            axes.append(
+                gathered_blur(
+                    past_s,
+                    past_mean * scale,
+                    past_cov * scale**2,
+                    ahead_mean * scale,
+                    path.cov[:, k, :, k] * scale**2,
+                    path.past.reshape(count, 2, POINTS, 2)[:, k, :, k] * scale**2,
+                    path.times,
+                    duration,
+                )
+            )
         worst.append(max(axes, key=lambda item: float(item[0][-1])))
     times = twin.time + path.times
     return Outlook(
         twin.time,
         BlurForecast(twin.time, times, *worst[0], budget),
         BlurForecast(twin.time, times, *worst[1], budget),
-        f10(budget), config.scan.resolution_limit_um,
+        f10(budget),
+        config.scan.resolution_limit_um,
     )

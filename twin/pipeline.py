@@ -106,34 +106,56 @@ class Pipeline:
         """
         begin = wall.perf_counter()
         self.latest.take(readings)
-        with self.history.transaction():
-            seq = self.history.append(readings, ingest) if journalled is None else journalled
-            stored, lines, reached = [], [], []
-            for estimate in self.twin.update(readings, ingest):
-                # several steps may close at once; outputs belong to the last of them, samples to each
-                reached.append(estimate)
-            for estimate in reached:
-                self._follow_scan(estimate.time)
-            outputs = self.twin.outputs() if reached else None
-            if outputs is not None:
-                self._refresh_outlook()
-                sample = sample_of(self.twin, outputs, self.outlook, self.reference)
-                stored = [(e, sample if e is reached[-1] else {"time_s": e.time}) for e in reached]
-                self.history.add_estimates(stored)
-            present = now if now is not None else max((r.time for r in readings), default=self.twin.time)
-            events = self._judge(present) if outputs is not None else ()
-            self.history.set_meta("judged_until", repr(self._judged_until))
+        try:
+            reached, outputs, events, present, seq = self._commit(readings, ingest, now, journalled)
+        except BaseException:
+            self.book.reload()  # memory must not run ahead of a journal that was rolled back
+            raise
         if self.publisher is not None:
-            lines = self._lines(readings, reached, outputs, events, present)
-            self.publisher.write(lines)
+            self.publisher.write(self._lines(readings, reached, outputs, events, present))
         self.step_ms = (wall.perf_counter() - begin) * 1e3
         if outputs is not None:
-            self.show(present, sample)
+            self.show(present)
         if events:
             self.on_events(events)
         if reached and self.twin.time >= self._last_snapshot + self.config.estimator.snapshot_every_s:
             self.save(seq)
         return reached
+
+    def _commit(
+        self, readings: Sequence[Reading], ingest: float | None, now: float | None, journalled: int | None
+    ) -> tuple[list[Estimate], Outputs | None, tuple[Event, ...], float, int]:
+        with self.history.transaction():
+            seq = self.history.append(readings, ingest) if journalled is None else journalled
+            reached = self.twin.update(readings, ingest)
+            for estimate in reached:
+                self._follow_scan(estimate.time)
+            present = now if now is not None else max((r.time for r in readings), default=self.twin.time)
+            outputs: Outputs | None = None
+            events: tuple[Event, ...] = ()
+            if reached:
+                outputs = self.twin.outputs()
+                self._refresh_outlook()
+                sample = sample_of(self.twin, outputs, self.outlook, self.reference)
+                # several steps may close at once; the sample is that of the last
+                self.history.add_estimates([(e, sample if e is reached[-1] else {"time_s": e.time}) for e in reached])
+                events = self._judge(present)
+                self.history.set_meta("judged_until", repr(self._judged_until))
+        return reached, outputs, events, present, seq
+
+    def finish(self) -> list[Estimate]:
+        """Close the steps still open, at the end of a record."""
+        reached = self.twin.finish()
+        if reached:
+            with self.history.transaction():
+                sample = self.sample()
+                self.history.add_estimates([(e, sample if e is reached[-1] else {"time_s": e.time}) for e in reached])
+            self.show(self.twin.time)
+        return reached
+
+    def sample(self) -> dict[str, float | None]:
+        """Row of the charts for the present."""
+        return sample_of(self.twin, self.twin.outputs(), self.outlook, self.reference)
 
     def save(self, seq: int) -> None:
         """Snapshot of the filter; what was published before it is on the disk first."""
@@ -171,8 +193,12 @@ class Pipeline:
         """Let the rules look although nothing came (silence is news, too); commits."""
         if math.isnan(self.twin.time):
             return ()
-        with self.history.transaction():
-            events = self._judge(now)
+        try:
+            with self.history.transaction():
+                events = self._judge(now)
+        except BaseException:
+            self.book.reload()
+            raise
         if events:
             self.on_events(events)
         return events
@@ -186,12 +212,12 @@ class Pipeline:
         self._judged_until = now
         return events
 
-    def show(self, now: float, sample: dict[str, float | None] | None = None) -> None:
+    def show(self, now: float) -> None:
         """Publish the state to the page."""
         if math.isnan(self.twin.time):
             return
         outputs = self.twin.outputs()
-        row = sample or sample_of(self.twin, outputs, self.outlook, self.reference)
+        row = sample_of(self.twin, outputs, self.outlook, self.reference)
         state = page_state(
             self.twin,
             outputs,
@@ -249,7 +275,7 @@ class Pipeline:
             )
             lines += series.age_lines(tags, self.twin.time, {n: max(now - t, 0.0) for n, t in self.latest.good.items()})
         if self.outlook is not None and reached:
-            values = self.outlook.values()
+            values = dict(self.outlook.values)
             values["limit_half_pitch10_um"] = values.pop("limit_um")
             values = {k: v for k, v in values.items() if k in series.RESOLUTION_FIELDS}
             lines += series.resolution_lines(tags, self.twin.time, values)

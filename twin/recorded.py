@@ -54,7 +54,9 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
         raise SensorError(f"{path}: ending {ending or '(none)'} is unknown; there are {', '.join((*TABLES, *VENDORS))}")
     section = next((s for s in config.sensors if s.kind == kind), None)
     if section is None:
-        raise SensorError(f"{path}: the configuration has no sensor of kind {kind!r} that says what its columns mean; add one")
+        raise SensorError(
+            f"{path}: the configuration has no sensor of kind {kind!r} that says what its columns mean; add one"
+        )
     channels = [c for c in channels_of(config).values() if c.sensor == section.name]
     known = {key: value for key, value in section.options.items() if key not in ("path", "follow")}
     options = registry.options_of(kind).model_validate({**known, "path": str(path.resolve())})

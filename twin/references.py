@@ -18,8 +18,11 @@ def broken_references(config: Config) -> Iterator[str]:
     markers = [marker.name for marker in config.markers]
     sensors = [sensor.name for sensor in config.sensors]
     for kind, names in (
-        ("node", nodes), ("marker", markers), ("sensor", sensors),
-        ("channel", [c.name for c in config.channels]), ("alert", [a.name for a in config.alerts]),
+        ("node", nodes),
+        ("marker", markers),
+        ("sensor", sensors),
+        ("channel", [c.name for c in config.channels]),
+        ("alert", [a.name for a in config.alerts]),
         ("sink", [k.name for k in config.sinks]),
     ):
         for name in sorted({n for n in names if names.count(n) > 1}):

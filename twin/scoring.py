@@ -12,8 +12,8 @@ from models.estimate import Array, ModelError
 from models.smoother import smooth
 from sensors.reading import Reading
 from twin.assembly import Machine
-from twin.correct import collect
 from twin.core import Twin
+from twin.correct import collect
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,13 @@ Spread = tuple[NonNegative, NonNegative, NonNegative]
 
 # Textbook coefficients of linear expansion [1e-6/K]; priors, narrowed by sensitivity_sigma and calibration.
 EXPANSION = {
-    "aluminium": 23.0, "brass": 19.0, "stainless-304": 17.0, "carbon-steel": 11.5,
-    "granite": 6.5, "tungsten": 4.5, "invar": 1.2,
+    "aluminium": 23.0,
+    "brass": 19.0,
+    "stainless-304": 17.0,
+    "carbon-steel": 11.5,
+    "granite": 6.5,
+    "tungsten": 4.5,
+    "invar": 1.2,
 }
 
 
@@ -47,7 +52,9 @@ class Geometry(Section):
     @model_validator(mode="after")
     def _order(self) -> Geometry:
         if self.source_detector_mm <= self.source_object_mm:
-            raise ValueError("source_detector_mm must be larger than source_object_mm (the detector is behind the object)")
+            raise ValueError(
+                "source_detector_mm must be larger than source_object_mm (the detector is behind the object)"
+            )
         return self
 
 
@@ -122,7 +129,9 @@ class Element(Section):
 
     body: Annotated[str, Field(pattern=r"^(source|object|detector|marker:[A-Za-z0-9_.-]+)$")]
     node: Name
-    material: Literal["aluminium", "brass", "stainless-304", "carbon-steel", "granite", "tungsten", "invar"] | None = None
+    material: Literal["aluminium", "brass", "stainless-304", "carbon-steel", "granite", "tungsten", "invar"] | None = (
+        None
+    )
     expansion_per_k: Number | None = None
     length_mm: Positive
     direction: Vector
@@ -152,6 +161,7 @@ class Drift(Section):
     warmup_um: Spread = (0.0, 0.0, 0.0)
     warmup_min: tuple[Positive, Positive] = (5.0, 180.0)
     steps_per_day: NonNegative = 0.0
+    step_um: Spread = (0.0, 0.0, 0.0)
 
     @model_validator(mode="after")
     def _keys_of_the_model(self) -> Drift:
@@ -161,6 +171,8 @@ class Drift(Section):
             raise ValueError("rate_walk_um_per_h_per_sqrt_h belongs to model = 'integrated_walk', which needs it")
         if self.warmup_min[0] >= self.warmup_min[1]:
             raise ValueError("warmup_min is a range: its first value must be smaller than its second")
+        if (self.steps_per_day > 0) != any(self.step_um):
+            raise ValueError("steps_per_day needs step_um, the usual size of a step per axis, and the other way round")
         return self
 
 
@@ -258,7 +270,9 @@ class ChannelSection(Section):
         if self.quantity not in UNITS:
             raise ValueError(f"quantity {self.quantity!r} is unknown; allowed: {', '.join(UNITS)}")
         if self.unit not in UNITS[self.quantity]:
-            raise ValueError(f"unit {self.unit!r} does not fit {self.quantity}; allowed: {', '.join(UNITS[self.quantity])}")
+            raise ValueError(
+                f"unit {self.unit!r} does not fit {self.quantity}; allowed: {', '.join(UNITS[self.quantity])}"
+            )
         if self.valid is not None and self.valid[0] >= self.valid[1]:
             raise ValueError("valid is a range: its first value must be smaller than its second")
         return self

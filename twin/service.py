@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alerts import registry as sink_registry
+from alerts.alert import AlertError
 from alerts.sink import Sink
 from sensors import registry as sensor_registry
 from sensors.channel import Channel
@@ -87,6 +89,8 @@ class Service:
     ) -> None:
         self.config, self.base, self.page, self.progress = config, base, page, progress
         self.url = ""
+        self.on_ready: Callable[[str], None] = lambda _: None
+        self.finale: Callable[[], None] | None = None
         self.simulated_run: Run | None = None
         self.sources = [self._source(section) for section in config.sensors]
         if scan is None and self.simulated_run is not None:
@@ -172,6 +176,7 @@ class Service:
             stack.push_async_callback(self.delivery.stop)
             await self._open_required(stack)
             tasks = [asyncio.create_task(self._read(source), name=source.section.name) for source in self.sources]
+            self.on_ready(self.url)
             tasks_end = asyncio.create_task(self._all(tasks), name="all sources")
             ticker = asyncio.create_task(self._tick(), name="ticker")
             stopping = asyncio.create_task(self._stop.wait(), name="stop")
@@ -181,8 +186,12 @@ class Service:
                 for task in (*tasks, tasks_end, ticker, stopping):
                     task.cancel()
                 await asyncio.gather(*tasks, tasks_end, ticker, stopping, return_exceptions=True)
-            if self.pipeline.twin.time == self.pipeline.twin.time:
-                self.pipeline.save(self.history.rows())
+            self.save()
+
+    def save(self) -> None:
+        """Take a snapshot of all that was taken in."""
+        if not math.isnan(self.pipeline.twin.time):
+            self.pipeline.save(self.history.rows())
 
     async def _open_required(self, stack: contextlib.AsyncExitStack) -> None:
         """Open all sources at once; those with startup = "fail" must succeed, and all failures are told together."""
@@ -236,7 +245,7 @@ class Service:
         while True:
             get = asyncio.create_task(self._inbox.get())
             watched: set[asyncio.Task[Any]] = {get, stopping, ticker}
-            if not linger or not ended.done():
+            if not linger or not ended.done() or self.finale is not None:
                 watched.add(ended)
             await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if get.done():
@@ -250,6 +259,11 @@ class Service:
                 return
             if ended.done() and self._inbox.empty():
                 ended.result()
+                if self.finale is not None:
+                    finale, self.finale = self.finale, None
+                    self.pipeline.finish()
+                    self.save()
+                    await asyncio.to_thread(finale)
                 if not linger:
                     return
 
@@ -260,6 +274,7 @@ class Service:
         source.state.samples += len(batch.readings)
         if batch.readings:
             source.state.last_time = max(r.time for r in batch.readings)
+            source.state.lag_s = None if now is None else now - source.state.last_time
         if isinstance(source.sensor, Counting):
             source.state.drops = dict(source.sensor.drops())
         batch.taken.set()
@@ -287,7 +302,7 @@ class Service:
             s.state.name: SourceCounts(
                 s.state.samples,
                 s.state.last_time,
-                None if s.state.last_time is None else self.now() - s.state.last_time,
+                s.state.lag_s,
             )
             for s in self.sources
         }
@@ -304,10 +319,14 @@ class Service:
 
     def acknowledge(self, episode: str, by: str, comment: str) -> dict[str, Any]:
         """Acknowledge an alert for an operator; journalled."""
-        if episode not in {alert.episode for alert in self.pipeline.alerts()}:
-            raise LookupError(f"no alert {episode!r} stands")
-        with self.history.transaction():
-            event = self.pipeline.book.acknowledge(episode, by, comment, self.now())
+        try:
+            with self.history.transaction():
+                event = self.pipeline.book.acknowledge(episode, by, comment, self.now())
+        except AlertError as error:
+            self.pipeline.book.reload()
+            if episode not in {alert.episode for alert in self.pipeline.alerts()}:
+                raise LookupError(str(error)) from None
+            raise
         self.delivery.wake()
         self.pipeline.show(self.now())
         return {"id": episode, "state": str(event.state), "by": by, "comment": comment}

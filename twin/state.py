@@ -32,6 +32,7 @@ class SourceState:
     message: str = ""
     samples: int = 0
     last_time: float | None = None
+    lag_s: float | None = None
     drops: dict[str, int] = field(default_factory=dict)
 
 
@@ -84,7 +85,7 @@ def sample_of(
             outputs.value("flux") - (reference.first["flux"] if reference else outputs.value("flux"))
         )
     if outlook is not None:
-        values = outlook.values()
+        values = outlook.values
         for name in ("half_pitch10_um", "corrected_half_pitch10_um", "loss_uncorrected", "loss_corrected"):
             row[name] = values[name]
     mean = twin.belief.mean
@@ -116,10 +117,11 @@ def snapshot_of(
         sigmas[f"shift_{axis}_px"] = outputs.std(f"shift.{axis}")
     if sample.get("flux_relative") is not None:
         values["flux_relative"] = float(sample["flux_relative"] or 0.0)
+    values["scanning"] = 0.0 if twin.anchors is None else 1.0
     if not math.isnan(twin.nis):
         values["nis"] = twin.nis
     if outlook is not None:
-        values |= outlook.values()
+        values |= outlook.values
     return Snapshot(
         now, values, sigmas,
         {name: max(now - latest.good[name], 0.0) if name in latest.good else math.inf for name in channels},
@@ -181,8 +183,8 @@ def page_state(
         "shift": {a: {"mean_px": outputs.value(f"shift.{a}"), "std_px": outputs.std(f"shift.{a}")} for a in "uv"},
         "temperatures": temperatures,
         "flux": flux,
-        "resolution": None if outlook is None else {"convention": CONVENTION, **outlook.values()},
-        "forecast": None if outlook is None else outlook.page(),
+        "resolution": None if outlook is None else {"convention": CONVENTION, **outlook.values},
+        "forecast": None if outlook is None else outlook.page,
         "alerts": [_alert(a) for a in alerts],
         "sensors": [_sensor(s, latest, channels, twin, now) for s in sources],
         "consistency": {"nis_mean": None if math.isnan(twin.nis) else twin.nis, "gated": twin.gated},

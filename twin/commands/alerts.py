@@ -1,0 +1,95 @@
+"""``ctwin alerts``: what stands, and acknowledging it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from alerts.alert import AlertError
+from sensors.timestamps import iso
+from twin.config import Config, load
+from twin.episodes import acknowledge_offline, list_alerts
+from twin.history import HistoryError
+from twin.publish.lock import FolderLock, InUseError
+from twin.terminal import say, table
+
+
+def add(sub: Any) -> None:
+    """Declare the commands."""
+    command = sub.add_parser("alerts", help="list or acknowledge alerts").add_subparsers(dest="what", required=True)
+    show = command.add_parser("list", help="alerts that stand, worst first")
+    show.add_argument("config", type=Path, metavar="CONFIG")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(run=_list)
+    ack = command.add_parser("ack", help="acknowledge an alert")
+    ack.add_argument("config", type=Path, metavar="CONFIG")
+    ack.add_argument("id", metavar="ID")
+    ack.add_argument("--by", required=True, metavar="NAME")
+    ack.add_argument("--comment", default="", metavar="TEXT")
+    ack.set_defaults(run=_ack)
+
+
+def _store(given: argparse.Namespace) -> tuple[Config, Path]:
+    config = load(given.config)
+    return config, given.config.resolve().parent / config.store.folder / "history.sqlite"
+
+
+def _list(given: argparse.Namespace) -> int:
+    _, path = _store(given)
+    standing = list_alerts(path)
+    if given.json:
+        say(json.dumps([
+            {"id": a.episode, "name": a.rule, "state": str(a.state), "severity": str(a.severity),
+             "since": iso(a.raised or a.started), "message": a.message, "by": a.by, "comment": a.comment}
+            for a in standing
+        ], indent=1))  # fmt: skip
+        return 0
+    if not standing:
+        say("no alerts stand")
+        return 0
+    say(table([
+        ["severity", "state", "since", "id", "message"],
+        *([str(a.severity), str(a.state), iso(a.raised or a.started), a.episode, a.message] for a in standing),
+    ]))  # fmt: skip
+    return 0
+
+
+def _ack(given: argparse.Namespace) -> int:
+    config, path = _store(given)
+    if not path.is_file():
+        raise HistoryError(f"{path.parent}: no store there; has the service of this configuration run yet?")
+    try:
+        lock = FolderLock(path.parent / "lock")
+    except InUseError:
+        _ask_service(config, given)
+    else:
+        try:
+            acknowledge_offline(path, given.id, given.by, given.comment, time.time(), [s.name for s in config.sinks])
+        finally:
+            lock.release()
+    say(f"{given.id} acknowledged by {given.by}")
+    return 0
+
+
+def _ask_service(config: Config, given: argparse.Namespace) -> None:
+    """The running service is the store's only writer: ask it."""
+    url = f"http://{config.http.listen}/api/alerts/{given.id}/ack"
+    try:
+        answer = requests.post(
+            url, json={"by": given.by, "comment": given.comment}, headers={"x-ctwin": "1"}, timeout=10.0
+        )
+    except requests.RequestException:
+        raise AlertError(
+            f"the service holds the store but does not answer at {config.http.listen}; was it started with --no-page?"
+        ) from None
+    if not answer.ok:
+        try:
+            reason = str(answer.json().get("error", answer.text))
+        except ValueError:
+            reason = answer.text
+        raise AlertError(f"{given.id}: {reason}")

@@ -1,0 +1,116 @@
+"""``ctwin check``: is the configuration right, what does the machine promise, and what will be known."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from alerts import registry as sinks
+from twin.assembly import assemble
+from twin.budget import budget_of
+from twin.channels import rules_of
+from twin.config import Config, ConfigError, load
+from twin.preview import Preview, preview
+from twin.terminal import say, table
+
+UNITS = {"source": "um", "object": "um", "shift": "px", "flux": "1"}
+
+
+def add(sub: Any) -> None:
+    """Declare the command."""
+    command = sub.add_parser("check", help="validate a configuration; print budget and observability")
+    command.add_argument("config", type=Path, metavar="CONFIG")
+    command.add_argument("--json", action="store_true", help="the same for programs")
+    command.set_defaults(run=_check)
+
+
+def load_whole(path: Path) -> Config:
+    """A configuration with its rules and sinks checked, too; every fault at once."""
+    config = load(path)
+    problems: list[str] = []
+    try:
+        rules_of(config, str(path))
+    except ConfigError as error:
+        problems += error.problems
+    for section in config.sinks:
+        try:
+            sinks.options_of(section.kind).model_validate(section.options)
+        except KeyError:
+            problems.append(
+                f"{path}: sink[{section.name}].kind: {section.kind!r} is unknown; allowed: {', '.join(sinks.kinds())}"
+            )
+        except ValueError as error:
+            problems.append(f"{path}: sink[{section.name}]: {str(error).splitlines()[-2].strip()}")
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _check(given: argparse.Namespace) -> int:
+    config = load_whole(given.config)
+    machine = assemble(config)
+    known = preview(machine)
+    budget = budget_of(config)
+    reachable = known.promised_um <= known.limit_um
+    if given.json:
+        say(json.dumps({
+            "system": config.system.name, "digest": config.digest, "model": machine.model.model_id,
+            "states": list(machine.model.names), "channels": list(machine.model.channels),
+            "budget_nm": {
+                "spot": budget.spot_m * 1e9, "detector": budget.detector_m * 1e9, "stage": budget.stage_m * 1e9,
+                "vibration": budget.vibration_m * 1e9, "aperture": budget.aperture_m * 1e9,
+            },
+            "half_pitch10_um": known.promised_um, "limit_um": known.limit_um, "reachable": reachable,
+            "sigma_without_readings": known.prior, "sigma_with_readings": known.posterior, "hidden": known.hidden(),
+            "notes": list(_notes(config)),
+        }, indent=1))  # fmt: skip
+        return 0 if reachable else 1
+    m = machine.pose.magnification
+    say(
+        f"{config.system.name}: M {m:.4g}, voxel {config.geometry.pixel_um / m * 1e3:.3g} nm, "
+        f"{len(machine.model.names)} states, {len(machine.model.channels)} channels observed"
+    )
+    say("\nBudget in the object plane (sigma)")
+    say(table([
+        ["spot", f"{budget.spot_m * 1e9:.0f} nm"], ["detector", f"{budget.detector_m * 1e9:.0f} nm"],
+        ["stage", f"{budget.stage_m * 1e9:.0f} nm"], ["vibration", f"{budget.vibration_m * 1e9:.0f} nm"],
+        ["pixel aperture", f"{budget.aperture_m * 1e9:.0f} nm"],
+    ]))  # fmt: skip
+    verdict = "reaches" if reachable else "does NOT reach"
+    say(
+        f"  half-pitch at 10 % MTF {known.promised_um:.3g} um before any drift: {verdict} the scan's {known.limit_um:g} um"
+    )
+    say(
+        f"\nWhat will be known over a scan of {config.scan.duration_h:g} h (sigma of the change since the first projection)"
+    )
+    say(table(_rows(known)))
+    for name in known.hidden():
+        say(f"  {name}: these channels can't tell it; another marker depth or a calibrated thermometer would")
+    for note in _notes(config):
+        say(f"  note: {note}")
+    return 0 if reachable else 1
+
+
+def _rows(known: Preview) -> list[list[str]]:
+    rows = [["", "without readings", "with them"]]
+    for name, before in known.prior.items():
+        if before > 0:
+            unit = UNITS[name.split(".")[0]]
+            rows.append([name, f"{before:.3g} {unit}", f"{known.posterior[name]:.3g} {unit}"])
+    return rows
+
+
+def _notes(config: Config) -> list[str]:
+    notes = []
+    delivered = {c.quantity for c in config.channels}
+    for channel in config.channels:
+        for covariate in channel.covariates:
+            if covariate not in delivered:
+                notes.append(f"channel[{channel.name}].covariates: no channel delivers {covariate}; it is left out")
+        if channel.quantity in ("temperature", "marker_shift") and channel.sigma is None:
+            notes.append(f"channel[{channel.name}].sigma: not stated; readings that bring none get a default")
+        if channel.stale_after_s is None:
+            notes.append(f"channel[{channel.name}].stale_after_s: not stated; its silence is never noticed")
+    return notes

@@ -1,0 +1,99 @@
+"""``ctwin correct``: smoothed corrections of a scan, in the formats of reconstruction programs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from models.correction import Correction
+from sensors.reading import Reading
+from twin.assembly import Machine, assemble
+from twin.atomic import make_folder, write_atomic
+from twin.commands.check import load_whole
+from twin.correct import Corrected, correct, predict_resolution
+from twin.export import Setup, formats, make
+from twin.history import HistoryError, open_to_read, read_batches
+from twin.pictures import correction_svg
+from twin.recorded import read_record
+from twin.scan import Scan, read_scan
+from twin.terminal import Progress, say, table
+
+
+def add(sub: Any) -> None:
+    """Declare the command."""
+    command = sub.add_parser("correct", help="smoothed corrections of a scan")
+    command.add_argument("config", type=Path, metavar="CONFIG")
+    command.add_argument("--scan", type=Path, required=True, metavar="SCAN")
+    command.add_argument("--readings", type=Path, nargs="+", metavar="PATH", help="default: the service's store")
+    command.add_argument("--format", nargs="+", default=["table"], choices=(*formats(), "all"), metavar="F",
+                         help=f"{', '.join(formats())} or all (default: table)")  # fmt: skip
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.set_defaults(run=_correct)
+
+
+def _correct(given: argparse.Namespace) -> int:
+    config = load_whole(given.config)
+    machine = assemble(config)
+    scan = read_scan(given.scan)
+    if given.readings:
+        batches: Iterator[Sequence[Reading]] = read_record(config, given.readings)
+    else:
+        batches = _stored(given.config.resolve().parent / config.store.folder)
+    bar = Progress("smoothing")
+    result = correct(machine, batches, scan, progress=bar)
+    bar.done()
+    wanted = formats() if "all" in given.format else tuple(dict.fromkeys(given.format))
+    for path in write_corrections(machine, result.correction, scan, wanted, given.out):
+        say(f"  {path}")
+    _tell(machine, result)
+    return 0
+
+
+def _stored(folder: Path) -> Iterator[Sequence[Reading]]:
+    with closing(open_to_read(folder)) as connection:
+        empty = True
+        for batch in read_batches(connection):
+            empty = False
+            yield batch.readings
+        if empty:
+            raise HistoryError(f"{folder}: the store holds no readings yet; run the service first, or give --readings")
+
+
+def write_corrections(
+    machine: Machine, correction: Correction, scan: Scan, wanted: Sequence[str], out: Path
+) -> list[Path]:
+    """Write a correction in several formats, and its picture; the files written."""
+    g = machine.config.geometry
+    setup = Setup(machine.pose, g.columns, g.rows, len(scan.only("projection")))
+    folder = make_folder(out)
+    paths = []
+    for name in wanted:
+        exporter = make(name, setup)
+        exporter.write(correction, folder / exporter.filename)
+        paths.append(folder / exporter.filename)
+    write_atomic(folder / "corrections.svg", correction_svg(correction))
+    return [*paths, folder / "corrections.svg"]
+
+
+def _tell(machine: Machine, result: Corrected) -> None:
+    c = result.correction
+    predicted = predict_resolution(machine, c, result.smoothed)
+    say(f"{c.scan}: {len(c)} projections from {sum(result.used.values())} values on the grid")
+    say(table([
+        ["shift u", f"{c.shift_px[:, 0].min():+.2f} … {c.shift_px[:, 0].max():+.2f} px",
+         f"sigma {c.shift_px_std[:, 0].max():.2f} px at most"],
+        ["shift v", f"{c.shift_px[:, 1].min():+.2f} … {c.shift_px[:, 1].max():+.2f} px",
+         f"sigma {c.shift_px_std[:, 1].max():.2f} px at most"],
+        ["flux", f"{c.flux.min():.4f} … {c.flux.max():.4f}", f"sigma {c.flux_std.max():.4f} at most"],
+    ]))  # fmt: skip
+    say(
+        f"  half-pitch at 10 % MTF: promised {predicted.promised_um:.3g} um, without correction "
+        f"{predicted.uncorrected_um:.3g} um, with it {predicted.corrected_um:.3g} um (predicted)"
+    )
+    if result.smoothed.steps:
+        say("  steps recognised: " + ", ".join(f"{n} {size:+.2g} m" for _, n, size in result.smoothed.steps))
+    if result.drops:
+        say("  not used: " + ", ".join(f"{count} {cause}" for cause, count in sorted(result.drops.items())))

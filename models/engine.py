@@ -91,13 +91,12 @@ class Belief:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Outlier policy: beyond ``sigma`` a reading is left out; after ``patience`` in a row it is a step.
+    """Outlier policy: beyond ``sigma`` a reading is left out; after its channel's patience it is a step.
 
     ``step_var`` (n,): variance by which a channel's step states are opened.
     """
 
     sigma: float = 5.0
-    patience: int = 3
     step_var: Array = field(default_factory=lambda: np.zeros(0))
 
     def for_model(self, model: StateSpace) -> Gate:
@@ -160,7 +159,7 @@ def compiled(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
         packed.step_start,
         packed.step_state,
         gate.sigma,
-        gate.patience,
+        packed.patience,
         gate.step_var,
         belief.gated_run,
         mean,
@@ -203,7 +202,7 @@ def filterpy(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
             if not used:
                 belief.gated_run[j] += 1
                 own = packed.step_state[packed.step_start[j] : packed.step_start[j + 1]]
-                if belief.gated_run[j] >= gate.patience and len(own):
+                if belief.gated_run[j] >= packed.patience[j] and len(own):
                     kf.P = kf.P.copy()
                     for i in own:
                         kf.P[i, i] += gate.step_var[i]

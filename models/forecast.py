@@ -169,7 +169,13 @@ class BlurForecast:
 
 
 def gathered_blur(
-    past_s: Array, past_mean: Array, past_cov: Array, path_mean: Array, path_cov: Array, past_path: Array, times: Array,
+    past_s: Array,
+    past_mean: Array,
+    past_cov: Array,
+    path_mean: Array,
+    path_cov: Array,
+    past_path: Array,
+    times: Array,
     duration_s: float,
 ) -> tuple[Array, Array]:
     """Mean and variance of the displacement's variance over past and path, at each instant of the path.

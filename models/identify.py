@@ -74,7 +74,10 @@ def find_warm_up(
     keep += [partner for partner in model.names if partner.endswith(".sin") and partner[:-3] + "cos" in keep]
     j = model.channels.index(channel)
     own = Steps(
-        steps.readings[:, [j]], steps.variances[:, [j]], steps.covariates, np.zeros((len(steps), 0)),
+        steps.readings[:, [j]],
+        steps.variances[:, [j]],
+        steps.covariates,
+        np.zeros((len(steps), 0)),
         np.zeros((len(steps), 0)),
     )
     results = []
@@ -104,7 +107,11 @@ def find_warm_up(
     evidence = float(loglik.max() + np.log(np.mean(np.exp(loglik - loglik.max()))) - none)
     span = model.step_s * len(steps)
     return WarmUp(
-        tau, tau_sigma, mean, spread, evidence,
+        tau,
+        tau_sigma,
+        mean,
+        spread,
+        evidence,
         evidence > EVIDENCE and abs(mean) > 4.0 * spread and tau + 2.0 * tau_sigma < 2.0 * span,
     )
 
@@ -115,10 +122,16 @@ def _reduced(
     """The channel's model with its bank replaced by one exponential, or by nothing."""
     index = [model.index(name) for name in keep]
     square = np.ix_(index, index)
-    blocks = [Block(
-        tuple(keep), tuple(model.units[i] for i in index), model.drift[square], model.diffusion[square],
-        model.mean[index], model.cov[square],
-    )]
+    blocks = [
+        Block(
+            tuple(keep),
+            tuple(model.units[i] for i in index),
+            model.drift[square],
+            model.diffusion[square],
+            model.mean[index],
+            model.cov[square],
+        )
+    ]
     linear = [(name, weight) for name, weight in observation.linear if name not in members]
     if tau is not None:
         single = random_walk("warmup", "1", 0.0, sigma)

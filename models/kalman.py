@@ -128,7 +128,7 @@ def filter_pass(
 
     Z, R: (T, m) readings (nan = missing) and variances; C: (T, c) covariates; Bu: (T, n) known inputs; open_var:
     (T, n) variance added to states before a step's readings (re-armed warm-up, known steps). A reading beyond ``gate`` σ is
-    left out; after ``patience`` failures in succession its step states are opened by ``step_var`` and it is used.
+    left out; after ``patience[j]`` failures in succession its step states are opened by ``step_var`` and it is used.
     out_v is nan where a reading was missing; out_s is negative where it was gated.
     Returns the log-likelihood of the readings used (FKF's convention without missing points).
     """
@@ -174,7 +174,7 @@ def filter_pass(
                 if used or attempt == 1:
                     break
                 gated_run[j] += 1
-                if gated_run[j] < patience or step_start[j] == step_start[j + 1]:
+                if gated_run[j] < patience[j] or step_start[j] == step_start[j + 1]:
                     break
                 for a in range(step_start[j], step_start[j + 1]):
                     P[step_state[a], step_state[a]] += step_var[step_state[a]]

@@ -62,6 +62,7 @@ class Packed:
     floor_var: Array
     step_start: IntArray
     step_state: IntArray
+    patience: IntArray
 
     @classmethod
     def of(cls, model: StateSpace) -> Packed:
@@ -91,4 +92,5 @@ class Packed:
             np.array([o.floor_sigma**2 for o in model.observations], float),
             _ints(step_starts),
             _ints(step_states),
+            _ints([o.patience for o in model.observations]),
         )

@@ -119,7 +119,9 @@ def _decisive(
         for t in known:
             factor[max(t - 1, 0) : t + 2] = -np.inf
         t = int(factor.argmax())
-        if factor[t] > np.log(max(len(factor) / expected, 1.0)) + np.log(10.0) and (best is None or factor[t] > best[0]):
+        if factor[t] > np.log(max(len(factor) / expected, 1.0)) + np.log(10.0) and (
+            best is None or factor[t] > best[0]
+        ):
             best = (float(factor[t]), t, i, float(size[t, i]))
     return None if best is None else best[1:]
 

@@ -57,6 +57,8 @@ class Observation:
         Model error added to the reading's own σ in quadrature.
     step_states : tuple of str
         States whose variance is opened when this channel's gate fails persistently.
+    patience : int
+        Gate failures in a row that make a step of what would be outliers.
     """
 
     channel: str
@@ -66,6 +68,7 @@ class Observation:
     constant: float = 0.0
     floor_sigma: float = 0.0
     step_states: tuple[str, ...] = ()
+    patience: int = 3
 
 
 def discretise(drift: Array, diffusion: Array, inputs: Array, dt: float) -> tuple[Array, Array, Array]:

@@ -299,7 +299,7 @@ def _gate(config: Config, model: StateSpace) -> Gate:
             step_var[i] = (3.0 * getattr(config.drift, body).step_um[AXES.index(axis)] * 1e-6) ** 2
         elif name == "flux.level":
             step_var[i] = 0.3**2
-    return Gate(config.estimator.gate_sigma, 3, step_var)
+    return Gate(config.estimator.gate_sigma, step_var)
 
 
 def _step_rates(config: Config, model: StateSpace) -> dict[str, tuple[float, float]]:

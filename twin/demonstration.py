@@ -20,7 +20,8 @@ class Gain:
 
     ``uncorrected_um`` counts the true drift, ``corrected_um`` the true residual after correction. Residuals are rms over
     both components of the image shift without their mean (a common shift blurs nothing); in µm in the object plane.
-    ``held`` of ``intervals``: 95 % intervals of the shift (u and v of every projection but the first) with the truth inside.
+    ``held`` of ``intervals``: 95 % intervals of the shift (u and v of every projection but the first) with the truth inside;
+    ``apart_held`` of ``apart``: the same for source and object apart (u, v, w each), which one marker can't separate.
     """
 
     promised_um: float
@@ -34,6 +35,8 @@ class Gain:
     knows_um: float
     held: int
     intervals: int
+    apart_held: int
+    apart: int
     truth: Correction
 
 
@@ -45,6 +48,12 @@ def gain_of(machine: Machine, correction: Correction, run: Run) -> Gain:
     budget, angle = budget_of(machine.config), np.deg2rad(true.angle_deg)
     to_um = float(machine.pose.object_plane_m(np.array(1.0))) * 1e6
     error = np.abs(correction.shift_px - true.shift_px)[1:]
+    apart = np.concatenate([
+        np.abs(ours - truth)[1:] <= 1.96 * std[1:] for ours, truth, std in (
+            (correction.source_um, true.source_um, correction.source_um_std),
+            (correction.object_um, true.object_um, correction.object_um_std),
+        )
+    ])  # fmt: skip
     inside = error <= 1.96 * correction.shift_px_std[1:]
 
     def half_pitch(shift_px: np.ndarray) -> float:
@@ -55,6 +64,7 @@ def gain_of(machine: Machine, correction: Correction, run: Run) -> Gain:
         half_pitch(nothing), half_pitch(true.shift_px), half_pitch(left),
         (float(np.ptp(true.shift_px[:, 0])), float(np.ptp(true.shift_px[:, 1]))), _marker_noise(run),
         rms(left), rms(left) * to_um, knows.rms_px, knows.rms_px * to_um, int(inside.sum()), inside.size,
+        int(apart.sum()), apart.size,
         _truth(correction, run),
     )  # fmt: skip
 

@@ -76,7 +76,7 @@ class Pipeline:
             self.twin.restore(snapshot["twin"])
             self._last_snapshot = self.twin.time
             if snapshot["reference"] is not None and self._scan is not None:
-                self.reference = Reference(self._scan, snapshot["reference"])
+                self.reference = Reference(self._scan, *snapshot["reference"])
             for channel, last in snapshot["good"].items():
                 self.latest.good[channel] = last
         count = 0
@@ -168,7 +168,7 @@ class Pipeline:
                 {
                     "twin": self.twin.snapshot(),
                     "good": self.latest.good,
-                    "reference": None if self.reference is None else self.reference.first,
+                    "reference": None if self.reference is None else [self.reference.first, self.reference.given],
                 },
             )
         self._last_snapshot = self.twin.time
@@ -183,6 +183,9 @@ class Pipeline:
         elif self.reference is not None and time > end:
             self.twin.end_scan()
             self.reference = None
+        if self.reference is not None:
+            outputs = self.twin.outputs()
+            self.reference.pass_projections(time, {name: outputs.value(name) for name in OUTPUT_NAMES})
 
     def _refresh_outlook(self) -> None:
         every = self.config.estimator.forecast_every_s
@@ -265,7 +268,9 @@ class Pipeline:
                     axis: {
                         "mean_um": outputs.value(f"source.{axis}") * 1e6,
                         "std_um": outputs.std(f"source.{axis}") * 1e6,
-                        "correction_um": (outputs.value(f"source.{axis}") - self.reference.first[f"source.{axis}"])
+                        "correction_um": (
+                            self.reference.given[f"source.{axis}"] - self.reference.first[f"source.{axis}"]
+                        )
                         * 1e6
                         if self.reference
                         else math.nan,

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from alerts.alert import Alert
 from alerts.rule import Snapshot
 from models.blur import CONVENTION
@@ -54,17 +56,26 @@ class Latest:
                 self.simulated = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reference:
-    """Outputs at the first projection of the scan under way: what corrections given out are relative to."""
+    """The scan under way: outputs at its first projection, and at the last one a correction was given out for."""
 
     scan: Scan
     first: dict[str, float]
+    given: dict[str, float] = field(default_factory=dict)
+    done: int = 0
+
+    def pass_projections(self, time: float, outputs: Mapping[str, float]) -> None:
+        """Give out a correction for every projection that has been taken by now: the position it stands for is kept."""
+        frames = self.scan.only("projection")
+        done = int(np.searchsorted(frames.time, time, side="right"))
+        if done > self.done or not self.given:
+            self.done, self.given = done, dict(outputs)
 
 
-def correction_now(outputs: Outputs, reference: Reference | None, name: str) -> float | None:
-    """Displacement since the first projection of the scan, in the output's unit; None without a scan."""
-    return None if reference is None else outputs.value(name) - reference.first[name]
+def correction_now(reference: Reference | None, name: str) -> float | None:
+    """Correction given out for the last projection, relative to the scan's first; None without a scan."""
+    return None if reference is None else reference.given[name] - reference.first[name]
 
 
 def sample_of(
@@ -75,8 +86,8 @@ def sample_of(
     for axis in AXES:
         row[f"spot_{axis}_um"] = outputs.value(f"source.{axis}") * 1e6
         row[f"spot_{axis}_std_um"] = outputs.std(f"source.{axis}") * 1e6
-        moved = correction_now(outputs, reference, f"source.{axis}")
-        row[f"correction_{axis}_um"] = None if moved is None else moved * 1e6
+        # drawn at the position it stands for, so that it lies on the estimate it was made from
+        row[f"correction_{axis}_um"] = None if reference is None else reference.given[f"source.{axis}"] * 1e6
     for axis in "uv":
         row[f"shift_{axis}_px"] = outputs.value(f"shift.{axis}")
         row[f"shift_{axis}_std_px"] = outputs.std(f"shift.{axis}")
@@ -147,7 +158,7 @@ def page_state(
     config, model = twin.config, twin.machine.model
     spot = {}
     for axis in AXES:
-        moved = correction_now(outputs, reference, f"source.{axis}")
+        moved = correction_now(reference, f"source.{axis}")
         spot[axis] = {
             "mean_um": outputs.value(f"source.{axis}") * 1e6,
             "std_um": outputs.std(f"source.{axis}") * 1e6,
@@ -196,7 +207,7 @@ def _scan(reference: Reference | None, now: float) -> dict[str, Any] | None:
     if reference is None:
         return None
     frames = reference.scan.only("projection")
-    done = int((frames.time <= now).sum())
+    done = int(np.searchsorted(frames.time, now, side="right"))
     return {
         "name": reference.scan.name,
         "projection": done,

@@ -66,7 +66,7 @@ def test_compiled_engine_equals_filterpy_with_gaps(seed):
     model = random_model(rng)
     steps = random_steps(rng, model, 200)
     packed = Packed.of(model)
-    gate = Gate(3.0, 2, np.full(5, 4.0))
+    gate = Gate(3.0, np.full(5, 4.0))
     a = compiled(model, packed, Belief.prior(model), steps, gate, True)
     b = filterpy(model, packed, Belief.prior(model), steps, gate, True)
     assert np.array_equal(np.isnan(a.spread), np.isnan(b.spread))
@@ -188,7 +188,7 @@ def test_one_outlier_is_left_out_and_a_step_is_followed():
     z[120:] += 20.0
     steps = Steps.empty(model, 200)
     steps.readings[:, 0], steps.variances[:] = z, r
-    record = compiled(model, Packed.of(model), Belief.prior(model), steps, Gate(5.0, 3, np.array([400.0])), True)
+    record = compiled(model, Packed.of(model), Belief.prior(model), steps, Gate(5.0, np.array([400.0])), True)
     assert record.spread[60, 0] < 0
     assert abs(record.mean[61, 0]) < 1.0
     assert list(np.flatnonzero(record.spread[115:130, 0] < 0)) == [5, 6]
@@ -202,7 +202,7 @@ def test_smoother_finds_steps_too_small_for_the_gate():
     z[150:] += 3.0
     steps = Steps.empty(model, 400)
     steps.readings[:, 0], steps.variances[:] = z, r
-    got = smooth(model, Belief.prior(model), steps, picks(model, np.eye(1)), step_states={"x": 1.0})
+    got = smooth(model, Belief.prior(model), steps, picks(model, np.eye(1)), step_states={"x": (1.0, 3.0)})
     assert [(state, abs(t - 150) <= 1) for t, state, _ in got.steps] == [("x", True)]
     assert got.steps[0][2] == pytest.approx(3.0, abs=0.6)
     truth = np.where(np.arange(400) >= 150, 3.0, 0.0)
@@ -211,7 +211,7 @@ def test_smoother_finds_steps_too_small_for_the_gate():
     assert rms(got) < 0.5 * rms(plain)
     quiet = Steps.empty(model, 400)
     quiet.readings[:, 0], quiet.variances[:] = rng.normal(size=400), r
-    assert smooth(model, Belief.prior(model), quiet, picks(model, np.eye(1)), step_states={"x": 1.0}).steps == ()
+    assert smooth(model, Belief.prior(model), quiet, picks(model, np.eye(1)), step_states={"x": (1.0, 3.0)}).steps == ()
 
 
 @pytest.mark.parametrize("engine", [compiled, filterpy])

@@ -119,4 +119,8 @@ def _rows(gain: Gain, promised: float, uncorrected: float, corrected: float) -> 
             "95 % intervals that hold the truth", f"{gain.held} of {gain.intervals}",
             f"{100 * gain.held / gain.intervals:.1f} %",
         ],
+        [
+            "  the same for source and object apart", f"{gain.apart_held} of {gain.apart}",
+            f"{100 * gain.apart_held / gain.apart:.1f} %",
+        ],
     ]  # fmt: skip

@@ -99,7 +99,7 @@ class Anchors:
     def state(self) -> dict[str, Any]:
         """As JSON-able data."""
         return {
-            "spacing_s": self.spacing_s, "times": self.times, "mean": self.mean.tolist(), "cov": self.cov.tolist(),
+            "spacing_s": self.spacing_s, "times": list(self.times), "mean": self.mean.tolist(), "cov": self.cov.tolist(),
             "cross": self.cross.tolist(),
         }  # fmt: skip
 

@@ -18,6 +18,7 @@ CONVENTION = "half-pitch at 10 % MTF in the object plane, on the axis"
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 TEN_PERCENT_PER_FWHM = np.sqrt(np.log(10.0) / np.log(2.0))  # full width at 10 % of the peak, 1.823 FWHM
 WEDGE_DEG = 10.0
+SINC_TEN_PERCENT = 0.908  # sinc(0.9079) = 0.1: beyond it an aperture alone has less than 10 % (to the first zero)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def f10(budget: Budget, blur_var_m2: float = 0.0) -> float:
     0.3415
     """
     sigma2 = budget.sigma_m**2 + blur_var_m2
-    top = 0.9028 / budget.aperture_m  # sinc alone is 10 % there
+    top = SINC_TEN_PERCENT / budget.aperture_m
     if sigma2 > 0:
         top = min(top, np.sqrt(np.log(10.0) / (2.0 * np.pi**2 * sigma2)))
 

@@ -93,14 +93,22 @@ def discretise(drift: Array, diffusion: Array, inputs: Array, dt: float) -> tupl
     n, k = inputs.shape
     if dt <= 0:
         raise ModelError("the step dt must be positive")
+    # exp(-F dt) overflows for states much faster than the step; a part of the step, doubled, does not
+    halvings = max(0, int(np.ceil(np.log2(max(float(np.abs(drift).sum(axis=1).max(initial=0.0)) * dt, 1.0)))))
+    part = dt / 2.0**halvings
     big = np.zeros((2 * n, 2 * n))
     big[:n, :n], big[:n, n:], big[n:, n:] = -drift, diffusion, drift.T
-    exponential = expm(big * dt)
+    exponential = expm(big * part)
     transition = exponential[n:, n:].T
     noise = transition @ exponential[:n, n:]
     driven = np.zeros((n + k, n + k))
     driven[:n, :n], driven[:n, n:] = drift, inputs
-    return transition, 0.5 * (noise + noise.T), expm(driven * dt)[:n, n:]
+    entered = expm(driven * part)[:n, n:]
+    for _ in range(halvings):
+        noise = noise + transition @ noise @ transition.T
+        entered = entered + transition @ entered
+        transition = transition @ transition
+    return transition, 0.5 * (noise + noise.T), entered
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from filterpy.kalman import KalmanFilter
 from models.engine import Belief, Gate, Steps, compiled, filterpy
 from models.packing import Packed
 from models.smoother import smooth
-from models.statespace import Block, Observation, StateSpace
+from models.statespace import Block, Observation, StateSpace, discretise
 from tests.oracles.joint_gaussian import posterior
 from tests.real_data import data_file
 
@@ -239,3 +239,21 @@ def test_fkf_on_the_nile(prefix, engine):
     assert abs(record.cov[99, 0, 0] - reference[f"{prefix}Ptt_100"]) <= 1e-9 * record.cov[99, 0, 0]
     if not missing:
         assert record.loglik == pytest.approx(reference["fkf_logLik"], abs=1e-9)
+
+
+@pytest.mark.parametrize("dt", [0.5, 60.0, 3600.0])
+def test_discretisation_of_stiff_models_equals_quadrature(dt):
+    """States of 1 s and of 3 h side by side: Q by integrating exp(F s) W exp(F s)' with the eigenvectors."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3, 3))
+    rates = np.array([-1.0, -1.0 / 60.0, -1.0 / 10800.0])
+    drift = vectors @ np.diag(rates) @ np.linalg.inv(vectors)
+    root = rng.normal(size=(3, 3))
+    a, q, b = discretise(drift, root @ root.T, np.ones((3, 1)), dt)
+    inverse = np.linalg.inv(vectors)
+    assert np.allclose(a, vectors @ np.diag(np.exp(rates * dt)) @ inverse, rtol=1e-9, atol=1e-12)
+    inner = inverse @ root @ root.T @ inverse.T
+    total = rates[:, None] + rates[None, :]
+    want = vectors @ (inner * np.expm1(total * dt) / total) @ vectors.T
+    assert np.allclose(q, want, rtol=1e-8, atol=1e-9 * np.abs(want).max())
+    assert np.allclose(b[:, 0], vectors @ (np.expm1(rates * dt) / rates * (inverse @ np.ones(3))), rtol=1e-8)

@@ -46,23 +46,31 @@ class Aligner:
         self._newest = -math.inf
 
     def add(self, readings: Sequence[Reading], ingest_time: float | None = None) -> list[Vector]:
-        """Take readings in the order of arrival; return the steps they close, in order (gaps included)."""
+        """Take readings in the order of arrival; return the steps they close, in order (gaps included).
+
+        Steps close after each reading, not after the last: where one batch ends and the next begins is chance.
+        """
+        closed: list[Vector] = []
         for reading in readings:
-            cause = self.policy.judge(reading.channel, reading.time, ingest_time)
-            if cause is not None:
-                self.drops[reading.channel, str(cause)] += 1
-                continue
-            step = math.floor(reading.time / self.grid_s + 0.5)
-            seen = reading.time if ingest_time is None else min(reading.time, ingest_time)
-            self._newest = max(self._newest, seen)
-            if self._next is not None and step < self._next:
-                self.drops[reading.channel, "late"] += 1
-                continue
-            if not reading.quality.usable:
-                self.drops[reading.channel, str(reading.quality)] += 1
-                continue
-            self._open.setdefault(step, {}).setdefault(reading.channel, []).append((reading.value, reading.sigma))
-        return self._close(self._newest - self.late_s)
+            cause = self._take(reading, ingest_time)
+            if cause:
+                self.drops[reading.channel, cause] += 1
+            closed += self._close(self._newest - self.late_s)
+        return closed
+
+    def _take(self, reading: Reading, ingest_time: float | None) -> str:
+        """Put a reading where it belongs; the cause for which it can't be used, or nothing."""
+        cause = self.policy.judge(reading.channel, reading.time, ingest_time)
+        if cause is not None:
+            return str(cause)
+        step = math.floor(reading.time / self.grid_s + 0.5)
+        self._newest = max(self._newest, reading.time if ingest_time is None else min(reading.time, ingest_time))
+        if self._next is not None and step < self._next:
+            return "late"
+        if not reading.quality.usable:
+            return str(reading.quality)
+        self._open.setdefault(step, {}).setdefault(reading.channel, []).append((reading.value, reading.sigma))
+        return ""
 
     def flush(self) -> list[Vector]:
         """Close every step that has a reading (at the end of a record)."""
@@ -74,7 +82,10 @@ class Aligner:
             "next": self._next,
             "newest": self._newest if math.isfinite(self._newest) else None,
             "last": dict(self.policy.last),
-            "open": {str(step): cells for step, cells in self._open.items()},
+            "open": {
+                str(step): {channel: list(values) for channel, values in cells.items()}
+                for step, cells in self._open.items()
+            },
             "drops": [[channel, cause, count] for (channel, cause), count in sorted(self.drops.items())],
         }
 
@@ -99,7 +110,7 @@ class Aligner:
                 return out
             self._next = first
         while (self._next + 0.5) * self.grid_s <= until:
-            cells = {channel: _mean(values) for channel, values in self._open.pop(self._next, {}).items()}
+            cells = {channel: _mean(values) for channel, values in sorted(self._open.pop(self._next, {}).items())}
             out.append(Vector(self._next * self.grid_s, cells))
             self._next += 1
         return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,14 +82,20 @@ class Twin:
 
     def update(self, batch: Sequence[Reading], ingest_time: float | None = None) -> list[Estimate]:
         """Take readings in order of arrival; return an estimate for every grid step they close."""
+        return list(self.steps(batch, ingest_time))
+
+    def steps(self, batch: Sequence[Reading], ingest_time: float | None = None) -> Iterator[Estimate]:
+        """As :meth:`update`, one step at a time: the twin stands at the instant of the estimate given last.
+
+        The batch counts as taken only when the iterator is used up.
+        """
         return self._advance(self.aligner.add(batch, ingest_time))
 
-    def finish(self) -> list[Estimate]:
-        """Close the steps still open (at the end of a record)."""
+    def finish(self) -> Iterator[Estimate]:
+        """Close the steps still open (at the end of a record), one at a time."""
         return self._advance(self.aligner.flush())
 
-    def _advance(self, vectors: Iterable[Vector]) -> list[Estimate]:
-        out = []
+    def _advance(self, vectors: Iterable[Vector]) -> Iterator[Estimate]:
         model = self.machine.model
         forget = math.exp(-model.step_s / RATE_MEMORY_S)
         for vector in vectors:
@@ -112,18 +118,8 @@ class Twin:
                 self._nis.append(v * v / s)
                 variance = steps.variances[0, j] + self._packed.floor_var[j]
                 self._rates[j] += (1.0 - forget) / (variance * model.step_s)
-            out.append(
-                Estimate(
-                    vector.time,
-                    model.names,
-                    model.units,
-                    self.belief.mean.copy(),
-                    self.belief.cov.copy(),
-                    innovation,
-                    self.model_id,
-                )
-            )
-        return out
+            mean, cov = self.belief.mean.copy(), self.belief.cov.copy()
+            yield Estimate(vector.time, model.names, model.units, mean, cov, innovation, self.model_id)
 
     def begin_scan(self, started: float) -> None:
         """From here on the course of the image content is remembered; called between updates."""

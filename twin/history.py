@@ -8,6 +8,7 @@ estimates.
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sensors.reading import Quality, Reading
 from twin.publish.lock import FolderLock, InUseError
 
 FORMAT = 1
+LEAST_FREE_BYTES = 10_000_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS channel (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -29,7 +31,7 @@ CREATE TABLE IF NOT EXISTS batch (seq INTEGER PRIMARY KEY AUTOINCREMENT, ingest 
 CREATE TABLE IF NOT EXISTS reading (
   seq INTEGER NOT NULL, channel INTEGER NOT NULL, time REAL NOT NULL, value REAL, sigma REAL, quality TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS reading_seq ON reading (seq);
-CREATE INDEX IF NOT EXISTS reading_time ON reading (time);
+CREATE INDEX IF NOT EXISTS reading_time ON reading (channel, time);
 CREATE TABLE IF NOT EXISTS estimate (time REAL PRIMARY KEY, mean BLOB NOT NULL, std BLOB NOT NULL, sample TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS snapshot (time REAL PRIMARY KEY, seq INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS scan (name TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, data TEXT NOT NULL);
@@ -60,6 +62,8 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "history.sqlite"
+        self._channels: dict[str, int] = {}
+        self._newest: dict[str, float] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(folder / "lock")
@@ -89,8 +93,14 @@ class History:
         except sqlite3.Error as error:
             self._lock.release()
             raise HistoryError(f"{self.path}: {_cause(error)}") from None
-        found = self.connection.execute("SELECT name, id FROM channel")
-        self._channels: dict[str, int] = {str(name): int(number) for name, number in found}
+        self._recall()
+
+    def _recall(self) -> None:
+        """What is kept in memory, as the file has it."""
+        self._channels = {str(name): int(k) for name, k in self.connection.execute("SELECT name, id FROM channel")}
+        newest = "SELECT MAX(time) FROM reading WHERE channel = ?"
+        times = {name: self.connection.execute(newest, (k,)).fetchone()[0] for name, k in self._channels.items()}
+        self._newest = {name: float(time) for name, time in times.items() if time is not None}
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -102,6 +112,8 @@ class History:
         except BaseException as error:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+                if self._channels:
+                    self._recall()  # a channel that was new in this batch is not in the file
             if isinstance(error, sqlite3.Error):
                 raise HistoryError(f"{self.path}: {_cause(error)}; nothing of this batch was kept") from None
             raise
@@ -115,6 +127,20 @@ class History:
         """Store a word (within the caller's transaction)."""
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
+    def fresh(self, readings: Sequence[Reading]) -> list[Reading]:
+        """Readings that the journal doesn't hold yet, by channel and time.
+
+        A source sends again what it wasn't told was taken: after ``kill -9`` between commit and acknowledgement.
+        """
+        return [reading for reading in readings if not self._holds(reading)]
+
+    def _holds(self, reading: Reading) -> bool:
+        if not reading.time <= self._newest.get(reading.channel, -np.inf):
+            return False
+        key = (self._channels.get(reading.channel), reading.time)
+        found = self.connection.execute("SELECT 1 FROM reading WHERE channel = ? AND time = ? LIMIT 1", key)
+        return found.fetchone() is not None
+
     def append(self, readings: Sequence[Reading], ingest: float | None) -> int:
         """Journal a batch (within the caller's transaction); its number."""
         seq = self.connection.execute("INSERT INTO batch (ingest) VALUES (?)", (ingest,)).lastrowid or 0
@@ -122,6 +148,8 @@ class History:
             "INSERT INTO reading VALUES (?,?,?,?,?,?)",
             [(seq, self._channel(r.channel), r.time, _null(r.value), _null(r.sigma), str(r.quality)) for r in readings],
         )
+        for r in readings:
+            self._newest[r.channel] = max(r.time, self._newest.get(r.channel, r.time))
         return seq
 
     def _channel(self, name: str) -> int:
@@ -134,13 +162,6 @@ class History:
     def batches(self, after: int = 0) -> Iterator[StoredBatch]:
         """Journalled batches numbered above ``after``, as they came."""
         return read_batches(self.connection, after)
-
-    def last_times(self) -> dict[str, float]:
-        """Newest journalled time per channel, for sources that can begin after it."""
-        rows = self.connection.execute(
-            "SELECT c.name, MAX(r.time) FROM reading r JOIN channel c ON c.id = r.channel GROUP BY r.channel"
-        )
-        return {name: float(time) for name, time in rows}
 
     def add_estimates(self, estimates: Sequence[tuple[Estimate, Mapping[str, float | None]]]) -> None:
         """Store estimates with their chart samples (within the caller's transaction); a repeated one replaces itself."""
@@ -170,21 +191,42 @@ class History:
         return read_snapshot(self.connection, before)
 
     def prune(self, older_than: float) -> int:
-        """Forget readings and estimates older than an instant that a newer snapshot has taken in; rows removed."""
-        row = self.connection.execute("SELECT MAX(seq) FROM snapshot").fetchone()
-        if row[0] is None:
+        """Forget what is older than an instant, but for what the newest snapshot still needs; readings removed."""
+        newest = self.connection.execute("SELECT time, seq FROM snapshot ORDER BY time DESC LIMIT 1").fetchone()
+        if newest is None:
             return 0
-        removed = self.connection.execute(
-            "DELETE FROM reading WHERE time < ? AND seq <= ?", (older_than, row[0])
-        ).rowcount
+        time, seq = newest
+        removed = 0
+        for channel in self._channels.values():  # by channel: that is how the index runs
+            removed += self.connection.execute(
+                "DELETE FROM reading WHERE channel = ? AND time < ? AND seq <= ?", (channel, older_than, seq)
+            ).rowcount
         self.connection.execute("DELETE FROM estimate WHERE time < ?", (older_than,))
-        self.connection.execute("DELETE FROM batch WHERE seq < (SELECT COALESCE(MIN(seq), 0) FROM reading)")
-        return int(removed)
+        self.connection.execute("DELETE FROM snapshot WHERE time < ?", (min(older_than, time),))
+        first = self.connection.execute("SELECT MIN(seq) FROM reading").fetchone()[0]
+        self.connection.execute(
+            "DELETE FROM batch WHERE seq <= ? AND seq < ?", (seq, seq + 1 if first is None else first)
+        )
+        return removed
 
     def rows(self) -> int:
-        """Number of journalled batches so far."""
-        row = self.connection.execute("SELECT COALESCE(MAX(seq), 0) FROM batch").fetchone()
-        return int(row[0])
+        """Number of the last batch, which is how many there ever were."""
+        row = self.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batch'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def obstacles(self) -> list[str]:
+        """What keeps the journal from being written, in words; nothing when all is well."""
+        try:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                self.set_meta("probe", "")
+            finally:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+            free = shutil.disk_usage(self.path.parent).free
+        except (sqlite3.Error, OSError) as error:
+            return [f"{self.path}: {_cause(error)}"]
+        return [] if free >= LEAST_FREE_BYTES else [f"{self.path}: the disk is all but full; free some space"]
 
     def close(self) -> None:
         """Close the store and let others in."""
@@ -253,7 +295,7 @@ def _null(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _cause(error: sqlite3.Error) -> str:
+def _cause(error: sqlite3.Error | OSError) -> str:
     text = str(error)
     if "full" in text:
         return "the disk is full; free some space"

@@ -76,8 +76,11 @@ def _channels(sensors: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     ages: list[Sample] = []
     stale: list[Sample] = []
     drops: list[Sample] = []
+    unread: list[Sample] = []
     for sensor in sensors:
         up.append(({"source": sensor["name"], "state": sensor["state"]}, sensor["state"] == "ok"))
+        counts = sensor.get("drops") or {}
+        unread += [({"source": sensor["name"], "cause": cause}, count) for cause, count in sorted(counts.items())]
         for channel in sensor["channels"]:
             at = {"source": sensor["name"], "channel": channel["name"]}
             ages.append((at, channel["age_s"]))
@@ -87,6 +90,7 @@ def _channels(sensors: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     yield family("channel_age_seconds", "gauge", "Age of the channel's last good reading", ages)
     yield family("channel_stale", "gauge", "1 if the channel has been silent for too long", stale)
     yield family("channel_drops_total", "counter", "Readings not used, by cause", drops)
+    yield family("source_drops_total", "counter", "Messages or rows that gave no reading, by cause", unread)
 
 
 def _judgement(state: Mapping[str, Any]) -> Iterable[str]:

@@ -7,29 +7,28 @@ from __future__ import annotations
 
 import math
 import time as wall
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from alerts.alert import Alert, Event
 from alerts.book import Book
-from models.estimate import Estimate, Forecast
+from models.estimate import Estimate
 from sensors.channel import Channel
 from sensors.reading import Reading
 from twin.board import Board
 from twin.channels import channels_of, rules_of
 from twin.config import Config
-from twin.core import Outputs, Twin
+from twin.core import Twin
 from twin.episodes import EpisodeStore
 from twin.history import History
+from twin.outgoing import Outgoing
 from twin.outlook import Outlook, look_ahead
-from twin.publish import series
 from twin.publish.influx import Publisher
-from twin.publish.line_protocol import Tags
 from twin.scan import Scan
 from twin.state import Latest, Reference, SourceState, page_state, sample_of, snapshot_of
 
 OUTPUT_NAMES = ("source.u", "source.v", "source.w", "flux", "shift.u", "shift.v")
-ALERT_REPEAT_S = 60.0
 
 
 class Pipeline:
@@ -59,11 +58,11 @@ class Pipeline:
         self.outlook: Outlook | None = None
         self.reference: Reference | None = None
         self.on_events: Callable[[Sequence[Event]], None] = lambda _: None
-        self._tags = Tags(config.system.site, config.system.name)
+        self._outgoing = Outgoing(config, self.channels)
+        self._events_told = 0
         self._scan = scan
         self._span = _span(scan)
         self._last_snapshot = -math.inf
-        self._last_alert_lines = -math.inf
         self._judged_until = float(history.meta("judged_until", "-inf"))
         self.step_ms = 0.0
 
@@ -77,6 +76,7 @@ class Pipeline:
             self._last_snapshot = self.twin.time
             if snapshot["reference"] is not None and self._scan is not None:
                 self.reference = Reference(self._scan, *snapshot["reference"])
+            self._events_told = int(snapshot["events_told"])
             for channel, last in snapshot["good"].items():
                 self.latest.good[channel] = last
         count = 0
@@ -95,6 +95,8 @@ class Pipeline:
     ) -> list[Estimate]:
         """Take a batch; when this returns it is committed and may be acknowledged.
 
+        Readings that the journal holds already are counted and left out.
+
         Parameters
         ----------
         ingest : float, optional
@@ -105,53 +107,74 @@ class Pipeline:
             Number of a batch that is in the journal already (after a restart).
         """
         begin = wall.perf_counter()
-        self.latest.take(readings)
+        present = now if now is not None else max((r.time for r in readings), default=self.twin.time)
+        lines: list[str] = []
         try:
-            reached, outputs, events, present, seq = self._commit(readings, ingest, now, journalled)
+            with self.history.transaction():
+                fresh = list(readings) if journalled is not None else self._fresh(readings)
+                if journalled is None and fresh:
+                    self.history.append(fresh, ingest)
+                self.latest.take(fresh)
+                lines += self._outgoing.readings(fresh) if self.publisher is not None else ()
+                reached = self._follow(self.twin.steps(fresh, ingest), lines)
+                events = self._judge(present) if reached else ()
+                if reached:
+                    self._remember_judged()
         except BaseException:
             self.book.reload()  # memory must not run ahead of a journal that was rolled back
             raise
-        if self.publisher is not None:
-            self.publisher.write(self._lines(readings, reached, outputs, events, present))
+        self._publish(lines, present)
         self.step_ms = (wall.perf_counter() - begin) * 1e3
-        if outputs is not None:
+        if reached:
             self.show(present)
         if events:
             self.on_events(events)
         if reached and self.twin.time >= self._last_snapshot + self.config.estimator.snapshot_every_s:
-            self.save(seq)
+            self.save(self.history.rows() if journalled is None else journalled)
         return reached
 
-    def _commit(
-        self, readings: Sequence[Reading], ingest: float | None, now: float | None, journalled: int | None
-    ) -> tuple[list[Estimate], Outputs | None, tuple[Event, ...], float, int]:
-        with self.history.transaction():
-            seq = self.history.append(readings, ingest) if journalled is None else journalled
-            reached = self.twin.update(readings, ingest)
-            for estimate in reached:
-                self._follow_scan(estimate.time)
-            present = now if now is not None else max((r.time for r in readings), default=self.twin.time)
-            outputs: Outputs | None = None
-            events: tuple[Event, ...] = ()
-            if reached:
-                outputs = self.twin.outputs()
-                self._refresh_outlook()
-                sample = sample_of(self.twin, outputs, self.outlook, self.reference)
-                # several steps may close at once; the sample is that of the last
-                self.history.add_estimates([(e, sample if e is reached[-1] else {"time_s": e.time}) for e in reached])
-                events = self._judge(present)
-                self.history.set_meta("judged_until", repr(self._judged_until))
-        return reached, outputs, events, present, seq
+    def _fresh(self, readings: Sequence[Reading]) -> list[Reading]:
+        fresh = self.history.fresh(readings)
+        if len(fresh) < len(readings):
+            again = Counter(r.channel for r in readings) - Counter(r.channel for r in fresh)
+            self.twin.aligner.drops.update({(channel, "again"): count for channel, count in again.items()})
+        return fresh
+
+    def _follow(self, steps: Iterator[Estimate], lines: list[str]) -> list[Estimate]:
+        """Everything that each step brings, in the caller's transaction; nothing here depends on where batches end."""
+        reached = []
+        rows: list[tuple[Estimate, dict[str, float | None]]] = []
+        for estimate in steps:
+            reached.append(estimate)
+            self._follow_scan(estimate.time)
+            outputs = self.twin.outputs()
+            self._refresh_outlook()
+            rows.append((estimate, sample_of(self.twin, outputs, self.outlook, self.reference)))
+            if self.publisher is not None:
+                lines += self._outgoing.step(estimate, outputs, self.outlook, self.reference)
+        self.history.add_estimates(rows)
+        return reached
 
     def finish(self) -> list[Estimate]:
         """Close the steps still open, at the end of a record."""
-        reached = self.twin.finish()
+        lines: list[str] = []
+        with self.history.transaction():
+            reached = self._follow(self.twin.finish(), lines)
+        self._publish(lines, self.twin.time)
         if reached:
-            with self.history.transaction():
-                sample = self.sample()
-                self.history.add_estimates([(e, sample if e is reached[-1] else {"time_s": e.time}) for e in reached])
             self.show(self.twin.time)
         return reached
+
+    def _publish(self, lines: list[str], now: float) -> None:
+        """To the spool, with the changes of alerts that were not told yet and, now and then, what stands."""
+        if self.publisher is None:
+            return
+        changes = list(self.episodes.events(self._events_told))
+        lines += self._outgoing.events(changes)
+        if not math.isnan(now):
+            lines += self._outgoing.standing(now, self.alerts(), self.latest.good)
+        self.publisher.write(lines)
+        self._events_told = changes[-1].seq if changes else self._events_told
 
     def sample(self) -> dict[str, float | None]:
         """Row of the charts for the present."""
@@ -168,7 +191,8 @@ class Pipeline:
                 {
                     "twin": self.twin.snapshot(),
                     "good": self.latest.good,
-                    "reference": None if self.reference is None else [self.reference.first, self.reference.given],
+                    "reference": None if (r := self.reference) is None else [r.first, r.given, r.done],
+                    "events_told": self._events_told,
                 },
             )
         self._last_snapshot = self.twin.time
@@ -194,14 +218,15 @@ class Pipeline:
 
     def judge(self, now: float) -> tuple[Event, ...]:
         """Let the rules look although nothing came (silence is news, too); commits."""
-        if math.isnan(self.twin.time):
-            return ()
         try:
             with self.history.transaction():
                 events = self._judge(now)
+                if events:  # silence alone isn't worth a write every second
+                    self._remember_judged()
         except BaseException:
             self.book.reload()
             raise
+        self._publish([], now)
         if events:
             self.on_events(events)
         return events
@@ -209,11 +234,17 @@ class Pipeline:
     def _judge(self, now: float) -> tuple[Event, ...]:
         if now <= self._judged_until:
             return ()
+        if math.isnan(self.latest.since):
+            self.latest.since = now
         outputs = self.twin.outputs()
         sample = sample_of(self.twin, outputs, self.outlook, self.reference)
         events = self.book.step(snapshot_of(self.twin, outputs, self.outlook, self.latest, self.channels, sample, now))
         self._judged_until = now
         return events
+
+    def _remember_judged(self) -> None:
+        """After a restart rules must not look again at what they have judged; in the caller's transaction."""
+        self.history.set_meta("judged_until", repr(self._judged_until))
 
     def show(self, now: float) -> None:
         """Publish the state to the page."""
@@ -247,72 +278,6 @@ class Pipeline:
             "spool_bytes": status.spool.bytes if status else 0,
             "spool_oldest_s": status.spool.oldest_age_s if status else None,
         }
-
-    def _lines(
-        self,
-        readings: Sequence[Reading],
-        reached: Sequence[Estimate],
-        outputs: Outputs | None,
-        events: Sequence[Event],
-        now: float,
-    ) -> list[str]:
-        tags = self._tags
-        lines = series.reading_lines(tags, readings, {c.name: c.quantity for c in self.channels.values()})
-        for estimate in reached:
-            lines += series.state_lines(tags, estimate) + series.innovation_lines(tags, estimate)
-        if outputs is not None:
-            lines += series.spot_lines(
-                tags,
-                self.twin.time,
-                {
-                    axis: {
-                        "mean_um": outputs.value(f"source.{axis}") * 1e6,
-                        "std_um": outputs.std(f"source.{axis}") * 1e6,
-                        "correction_um": (
-                            self.reference.given[f"source.{axis}"] - self.reference.first[f"source.{axis}"]
-                        )
-                        * 1e6
-                        if self.reference
-                        else math.nan,
-                    }
-                    for axis in "uvw"
-                },
-            )
-            lines += series.age_lines(tags, self.twin.time, {n: max(now - t, 0.0) for n, t in self.latest.good.items()})
-        if self.outlook is not None and reached:
-            values = dict(self.outlook.values)
-            values["limit_half_pitch10_um"] = values.pop("limit_um")
-            values = {k: v for k, v in values.items() if k in series.RESOLUTION_FIELDS}
-            lines += series.resolution_lines(tags, self.twin.time, values)
-            if self.outlook.made_at == self.twin.time:
-                lines += self._forecast_lines(self.outlook)
-        if self.reference is not None and reached:
-            frames = self.reference.scan.only("projection")
-            done = int((frames.time <= self.twin.time).sum())
-            lines += series.scan_lines(tags, self.twin.time, self.reference.scan.name, done, len(frames))
-        for event in events:
-            value = math.nan if event.value is None else event.value
-            lines += series.alert_lines(
-                tags, event.time, event.rule, str(event.state), str(event.severity), value, transition=True
-            )
-        if reached and now >= self._last_alert_lines + ALERT_REPEAT_S:
-            self._last_alert_lines = now
-            standing = {alert.rule: alert for alert in self.alerts()}
-            for rule in self.config.alerts:
-                alert = standing.get(rule.name)
-                lines += series.alert_lines(
-                    tags, now, rule.name, str(alert.state) if alert else "normal", rule.severity
-                )
-        return lines
-
-    def _forecast_lines(self, outlook: Outlook) -> list[str]:
-        lines = []
-        for name, blur in (("half_pitch10_um", outlook.uncorrected), ("corrected_half_pitch10_um", outlook.corrected)):
-            mean, low, high = blur.half_pitch_um()
-            lines += series.forecast_lines(
-                self._tags, Forecast(name, "um", outlook.made_at, blur.times, mean, (high - low) / 4.0)
-            )
-        return lines
 
 
 def _span(scan: Scan | None) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-import time
+import time as wall
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ from twin.state import SourceState
 _log = logging.getLogger("ctwin.service")
 RETRY_S = (1.0, 60.0)
 TICK_S = 1.0
+STUCK_S = 30.0  # a loop that hasn't turned for so long is not alive
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class Service:
             raise
         self._inbox: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
         self._stop = asyncio.Event()
+        self._turned = wall.monotonic()
         self.live = self.simulated_run is None or len(self.sources) > 1
 
     def _source(self, section: SensorSection) -> Source:
@@ -148,14 +150,14 @@ class Service:
 
     def now(self) -> float:
         """The present: wall clock, or the newest reading's time when everything is simulated."""
-        return time.time() if self.live else max(self.pipeline.latest.good.values(), default=self.pipeline.twin.time)
+        return wall.time() if self.live else max(self.pipeline.latest.good.values(), default=self.pipeline.twin.time)
 
     def stop(self) -> None:
         """Ask the service to stop (from its loop)."""
         self._stop.set()
 
     async def run(self, *, linger: bool = True) -> None:
-        """Run until stopped; with ``linger`` off, until every source has ended.
+        """Run until stopped; with ``linger`` off, until every source has ended (SensorError if one ended by a fault).
 
         Everything acknowledged is journalled when this returns; a snapshot is taken at the end.
         """
@@ -187,6 +189,9 @@ class Service:
                     task.cancel()
                 await asyncio.gather(*tasks, tasks_end, ticker, stopping, return_exceptions=True)
             self.save()
+        failed = [s.state.message for s in self.sources if s.state.state == "failed" and s.section.startup != "ignore"]
+        if failed and not linger and not self._stop.is_set():
+            raise SensorError("\n".join(failed))
 
     def save(self) -> None:
         """Take a snapshot of all that was taken in."""
@@ -195,7 +200,7 @@ class Service:
 
     async def _open_required(self, stack: contextlib.AsyncExitStack) -> None:
         """Open all sources at once; those with startup = "fail" must succeed, and all failures are told together."""
-        after = self.history.last_times()
+        after = self.pipeline.twin.aligner.policy.last  # not the newest in the journal: one absurd stamp would blind it
         failures = []
         for source in self.sources:
             if isinstance(source.sensor, Resumable):
@@ -230,10 +235,13 @@ class Service:
                     source.state.state = "failed"
                     _log.error("%s", error)
                     return
-                source.state.state = "retrying"
                 _log.warning("%s; trying again in %.0f s", error, pause)
-                await asyncio.sleep(pause)
-                pause = min(2.0 * pause, RETRY_S[1])
+            except Exception as error:  # a fault in one sensor's code must not take the others with it
+                source.state.message = f"{source.section.name}: {type(error).__name__}: {error}"
+                _log.exception("%s; trying again in %.0f s", source.state.message, pause)
+            source.state.state = "retrying"
+            await asyncio.sleep(pause)
+            pause = min(2.0 * pause, RETRY_S[1])
 
     @staticmethod
     async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -269,7 +277,7 @@ class Service:
 
     def _take(self, batch: _Batch) -> None:
         source = batch.source
-        now = time.time() if self.live else None
+        now = wall.time() if self.live else None
         self.pipeline.take(batch.readings, now, now=now)
         source.state.samples += len(batch.readings)
         if batch.readings:
@@ -286,9 +294,10 @@ class Service:
         pruned = 0.0
         while True:
             await asyncio.sleep(TICK_S)
+            self._turned = wall.monotonic()
             if not self.live:
                 continue
-            now = time.time()
+            now = wall.time()
             self.pipeline.judge(now)
             self.pipeline.show(now)
             if now > pruned + 3600.0:
@@ -309,13 +318,16 @@ class Service:
         return exposition(self.pipeline.board.state(), counts)
 
     def health(self) -> Health:
-        """Alive while the loop turns; ready when every required source has been seen."""
-        missing = tuple(
+        """Alive while the loop turns; ready when the journal takes writes and every required source has been seen."""
+        stuck_s = wall.monotonic() - self._turned
+        reasons = [] if stuck_s < STUCK_S else [f"the loop has not turned for {stuck_s:.0f} s"]
+        reasons += self.history.obstacles()
+        reasons += [
             f"sensor {s.state.name} is {s.state.state}: {s.state.message}"
             for s in self.sources
             if s.section.startup != "ignore" and s.state.state in ("waiting", "retrying", "failed")
-        )
-        return Health(True, not missing, missing)
+        ]
+        return Health(stuck_s < STUCK_S, not reasons, tuple(reasons))
 
     def acknowledge(self, episode: str, by: str, comment: str) -> dict[str, Any]:
         """Acknowledge an alert for an operator; journalled."""

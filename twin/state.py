@@ -45,6 +45,13 @@ class Latest:
     reading: dict[str, Reading] = field(default_factory=dict)
     good: dict[str, float] = field(default_factory=dict)
     simulated: bool = False
+    since: float = math.nan  # when rules looked first: a channel that never spoke is silent from then on
+
+    def age(self, channel: Channel, now: float) -> float:
+        """Seconds since the last good reading; for one that never came since the watch began; at least 0."""
+        if channel.name not in self.good and not math.isfinite(channel.stale_after_s):
+            return math.inf
+        return max(now - self.good.get(channel.name, self.since), 0.0)
 
     def take(self, readings: Sequence[Reading]) -> None:
         """Take readings in order of arrival."""
@@ -64,6 +71,11 @@ class Reference:
     first: dict[str, float]
     given: dict[str, float] = field(default_factory=dict)
     done: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of projections."""
+        return self.scan.kind.count("projection")
 
     def pass_projections(self, time: float, outputs: Mapping[str, float]) -> None:
         """Give out a correction for every projection that has been taken by now: the position it stands for is kept."""
@@ -116,7 +128,11 @@ def snapshot_of(
     sample: Mapping[str, float | None],
     now: float,
 ) -> Snapshot:
-    """What rules may look at, in display units."""
+    """What rules may look at, in display units; before the first estimate that is the channels' silence only."""
+    ages = {name: latest.age(channel, now) for name, channel in channels.items()}
+    limits = {name: channel.stale_after_s for name, channel in channels.items()}
+    if math.isnan(twin.time):
+        return Snapshot(now, {}, {}, ages, limits, {}, latest.simulated)
     values = {name: channels[name].raw(r.value) for name, r in latest.reading.items() if r.quality.usable}
     values |= {name: v for name, v in sample.items() if v is not None and name.startswith("temperature.")}
     sigmas: dict[str, float] = {}
@@ -135,8 +151,8 @@ def snapshot_of(
         values |= outlook.values
     return Snapshot(
         now, values, sigmas,
-        {name: max(now - latest.good[name], 0.0) if name in latest.good else math.inf for name in channels},
-        {name: channel.stale_after_s for name, channel in channels.items()},
+        ages,
+        limits,
         {} if outlook is None else {"loss_uncorrected": outlook.uncorrected, "loss_corrected": outlook.corrected},
         latest.simulated,
     )  # fmt: skip
@@ -260,5 +276,6 @@ def _sensor(
         "kind": source.kind,
         "state": source.state,
         "message": source.message,
+        "drops": dict(source.drops),
         "channels": rows,
     }

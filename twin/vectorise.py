@@ -86,7 +86,7 @@ class Vectoriser:
 
     def state(self) -> dict[str, Any]:
         """What is held, as JSON-able data."""
-        return {"held": self._held, "operating": self._operating}
+        return {"held": dict(self._held), "operating": self._operating}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state` was taken."""

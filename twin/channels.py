@@ -31,7 +31,7 @@ def channels_of(config: Config) -> dict[str, Channel]:
     }  # fmt: skip
 
 
-def rules_of(config: Config, where: str = "configuration") -> list[Watch]:
+def rules_of(config: Config) -> list[Watch]:
     """Rules of a configuration; raises ConfigError with every condition that can't be read."""
     channels = {c.name for c in config.channels}
     nodes = {f"temperature.{n.name}" for n in config.nodes}
@@ -48,7 +48,7 @@ def rules_of(config: Config, where: str = "configuration") -> list[Watch]:
             )
             rules.append(Watch(alert.name, when, policy))
         except AlertError as error:
-            problems.append(f"{where}: alert[{alert.name}].when: {error}")
+            problems.append(f"alert[{alert.name}].when: {error}")
     if problems:
         raise ConfigError(problems)
     return rules

@@ -60,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"ctwin: {error.filename}: {error.strerror}\n")
+        return 2
     except Exception as error:
         if not _expected(error):
             raise

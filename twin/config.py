@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+import ipaddress
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, ValidationError
 
 from sensors import registry
 from twin import sections as s
+from twin.faults import describe, nearest
 from twin.references import broken_references
 
 
@@ -58,10 +59,23 @@ class Config(s.Section):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def load(path: Path) -> Config:
+Check = Callable[[Config], Iterable[str]]
+
+
+class Registry(Protocol):
+    """Kinds of sensor or sink by name."""
+
+    def kinds(self) -> tuple[str, ...]:
+        """Names of all kinds."""
+
+    def options_of(self, kind: str) -> type[BaseModel]:
+        """Options of a kind; KeyError for an unknown one."""
+
+
+def load(path: Path, further: Sequence[Check] = ()) -> Config:
     """Read and validate a configuration file; raises :class:`ConfigError` with every fault of the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a byte order mark there
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file; 'ctwin init PROFILE' writes one to start from"]) from None
     except IsADirectoryError:
@@ -74,99 +88,63 @@ def load(path: Path) -> Config:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: not valid TOML: {error}"]) from None
-    return validate(data, str(path))
+    except RecursionError:
+        raise ConfigError([f"{path}: not a configuration: its brackets are nested too deep"]) from None
+    return validate(data, str(path), further)
 
 
-def validate(data: dict[str, Any], where: str) -> Config:
-    """Validate parsed TOML; ``where`` names its origin in the messages."""
+def validate(data: dict[str, Any], where: str, further: Sequence[Check] = ()) -> Config:
+    """Validate parsed TOML.
+
+    Parameters
+    ----------
+    where : str
+        Origin of the data, for the messages.
+    further : sequence of callable
+        Checks of packages that this module doesn't know; each yields one line per fault.
+    """
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([_problem(where, data, fault) for fault in error.errors()]) from None
-    problems = [f"{where}: {line}" for line in (*broken_references(config), *_sensor_faults(config))]
+        raise ConfigError([f"{where}: {line}" for line in describe(data, error.errors(), Config)]) from None
+    checks = (broken_references, _sensor_faults, _listen_faults, *further)
+    problems = [f"{where}: {line}" for check in checks for line in check(config)]
     if problems:
         raise ConfigError(problems)
     return config
 
 
+def option_faults(key: str, kind: str, options: dict[str, Any], known: Registry) -> Iterator[str]:
+    """Faults of the keys that belong to the kind of a sensor or sink."""
+    try:
+        model = known.options_of(kind)
+    except KeyError:
+        yield f"{key}.kind: {kind!r} is unknown{nearest(kind, known.kinds())}"
+        return
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        yield from describe(options, error.errors(), model, key)
+
+
 def _sensor_faults(config: Config) -> Iterator[str]:
     for sensor in config.sensors:
-        key = f"sensor[{sensor.name}]"
-        try:
-            model = registry.options_of(sensor.kind)
-        except KeyError:
-            yield f"{key}.kind: {sensor.kind!r} is unknown{_nearest(sensor.kind, registry.kinds())}"
-            continue
-        try:
-            model.model_validate(sensor.options)
-        except ValidationError as error:
-            for fault in error.errors():
-                yield f"{key}.{_tail(fault, model)}"
+        yield from option_faults(f"sensor[{sensor.name}]", sensor.kind, sensor.options, registry)
 
 
-def _tail(fault: Any, model: type[BaseModel]) -> str:
-    name = ".".join(str(part) for part in fault["loc"]) or "(table)"
-    if fault["type"] == "extra_forbidden":
-        return f"{name}: unknown key{_nearest(name, tuple(model.model_fields))}"
-    return f"{name}: {fault['msg']}"
-
-
-def _nearest(word: str, known: tuple[str, ...]) -> str:
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else f"; allowed: {', '.join(known)}"
-
-
-def _problem(where: str, data: dict[str, Any], fault: Any) -> str:
-    """One line for one pydantic fault: file, key with the entry's own name, consequence and mend."""
-    place, model = _place(data, fault["loc"])
-    kind, last = fault["type"], str(fault["loc"][-1]) if fault["loc"] else "(file)"
-    if kind == "extra_forbidden":
-        known = tuple(field.alias or name for name, field in model.model_fields.items()) if model else ()
-        return f"{where}: {place}: unknown key{_nearest(last, known)}"
-    if kind == "missing":
-        return f"{where}: {place}: missing; add it"
-    given = "" if isinstance(fault.get("input"), dict | list) else f" (given: {fault.get('input')!r})"
-    message = fault["msg"].removeprefix("Value error, ")
-    if kind in ("literal_error", "enum") and isinstance(fault.get("input"), str):
-        allowed = tuple(w.strip(" '") for w in str(fault["ctx"]["expected"]).replace(" or ", ", ").split(","))
-        return f"{where}: {place}: {fault['input']!r} is not allowed{_nearest(fault['input'], allowed)}"
-    return f"{where}: {place}: {message}{given}"
-
-
-def _place(data: Any, loc: tuple[int | str, ...]) -> tuple[str, type[BaseModel] | None]:
-    """Readable key path, and the model whose keys are allowed at its parent."""
-    words: list[str] = []
-    model: type[BaseModel] | None = Config
-    here = data
-    for index, part in enumerate(loc):
-        if isinstance(part, int):
-            here = here[part] if isinstance(here, list) and part < len(here) else None
-            name = here.get("name") if isinstance(here, dict) else None
-            words[-1] += f"[{name or part + 1}]" if words else f"[{part + 1}]"
-            continue
-        words.append(part)
-        here = here.get(part) if isinstance(here, dict) else None
-        if index < len(loc) - 1 and model is not None:
-            model = _model_of(model, part) or model
-    return ".".join(words) or "(file)", model
-
-
-def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    for name, field in model.model_fields.items():
-        if key in (name, field.alias):
-            return _first_model(field.annotation)
-    return None
-
-
-def _first_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (tuple, Union) or get_args(annotation):
-        for inner in get_args(annotation):
-            found = _first_model(inner)
-            if found is not None:
-                return found
-    return None
+def _listen_faults(config: Config) -> Iterator[str]:
+    host, port = config.http.listen.rsplit(":", 1)
+    try:
+        own = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    if not own:
+        yield (
+            f"http.listen: {host} may be reachable from other machines, which needs access tokens and TLS, and ctwin "
+            "can't do these yet: listen on 127.0.0.1, and reach it from elsewhere through an SSH tunnel"
+        )
+    if int(port) > 65535:
+        yield f"http.listen: port {port} doesn't exist; choose one from 1024 to 65535"
 
 
 def json_schema() -> dict[str, Any]:

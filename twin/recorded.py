@@ -10,6 +10,7 @@ from pathlib import Path
 from sensors import registry
 from sensors.csv_log import read_readings
 from sensors.reading import Reading, SensorError
+from sensors.sensor import Sensor
 from twin.channels import channels_of
 from twin.config import Config
 
@@ -49,6 +50,8 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
     if ending in TABLES:
         yield from read_readings(path, channels_of(config))
         return
+    if path.is_dir():
+        raise SensorError(f"{path}: is a folder; name the files in it")
     kind = VENDORS.get(ending)
     if kind is None:
         raise SensorError(f"{path}: ending {ending or '(none)'} is unknown; there are {', '.join((*TABLES, *VENDORS))}")
@@ -59,11 +62,11 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
         )
     channels = [c for c in channels_of(config).values() if c.sensor == section.name]
     known = {key: value for key, value in section.options.items() if key not in ("path", "follow")}
-    options = registry.options_of(kind).model_validate({**known, "path": str(path.resolve())})
+    options = registry.options_of(kind).model_validate({**known, "path": path.name})
     sensor = registry.make(kind, options, channels, path.parent)
     with asyncio.Runner() as runner:
-        runner.run(sensor.open())
         try:
+            runner.run(_open(sensor, section.name, path))
             stream = sensor.readings()
             while True:
                 try:
@@ -72,6 +75,14 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
                     return
         finally:
             runner.run(sensor.close())
+
+
+async def _open(sensor: Sensor, name: str, path: Path) -> None:
+    try:
+        await sensor.open()
+    except SensorError as error:
+        # a fault of the configuration names no file
+        raise SensorError(str(error) if str(path) in str(error) else f"sensor[{name}]: {error}") from None
 
 
 async def _next(stream: object) -> Sequence[Reading]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from twin.config import Config
 
 AMBIENT = "ambient"
+VOXEL_UM = (1e-4, 1e4)  # beyond, a length is in another unit than its key says
+MOST_STEPS = 1e7  # of a scan: 10 s for three years
 
 
 def broken_references(config: Config) -> Iterator[str]:
@@ -28,16 +30,25 @@ def broken_references(config: Config) -> Iterator[str]:
         for name in sorted({n for n in names if names.count(n) > 1}):
             yield f"{kind}[{name}].name: given {names.count(name)} times; names must differ"
     yield from _thermal(config, nodes)
-    for element in config.elements:
-        yield from _known("element.node", element.node, nodes)
+    for number, element in enumerate(config.elements, 1):
+        yield from _known(f"element[{number}].node", element.node, nodes)
         if element.body.startswith("marker:"):
-            yield from _known("element.body", element.body.removeprefix("marker:"), markers)
+            yield from _known(f"element[{number}].body", element.body.removeprefix("marker:"), markers)
     for marker in config.markers:
         if marker.node is not None:
             yield from _known(f"marker[{marker.name}].node", marker.node, nodes)
         if marker.source_marker_mm >= config.geometry.source_detector_mm:
             yield f"marker[{marker.name}].source_marker_mm: must be smaller than geometry.source_detector_mm"
     yield from _channels(config, nodes, markers, sensors)
+    voxel_um = config.geometry.pixel_um * config.geometry.source_object_mm / config.geometry.source_detector_mm
+    if not VOXEL_UM[0] <= voxel_um <= VOXEL_UM[1]:
+        yield f"geometry: these lengths make a voxel of {voxel_um:.3g} um; check their units"
+    steps = config.scan.duration_h * 3600.0 / config.estimator.grid_s
+    if steps > MOST_STEPS:
+        yield (
+            f"estimator.grid_s: {config.estimator.grid_s:g} s make {steps:.2g} steps of a scan of "
+            f"{config.scan.duration_h:g} h, more than {MOST_STEPS:.0e} can't be held; take longer steps"
+        )
 
 
 def _thermal(config: Config, nodes: list[str]) -> Iterator[str]:
@@ -49,11 +60,11 @@ def _thermal(config: Config, nodes: list[str]) -> Iterator[str]:
     if nodes and AMBIENT not in nodes:
         yield f"node: one node must be named {AMBIENT!r} (the room)"
     capacities = {n.name: n.capacity_j_per_k is not None or n.kelvin_per_watt > 0 for n in config.nodes}
-    for link in config.links:
-        for end in (link.a, link.b):
-            yield from _known("link", end, nodes)
+    for number, link in enumerate(config.links, 1):
+        for key, end in (("a", link.a), ("b", link.b)):
+            yield from _known(f"link[{number}].{key}", end, nodes)
             if end == AMBIENT:
-                yield "link: ambient can't be an end; use the node's time_constant_min"
+                yield f"link[{number}].{key}: ambient can't be an end; use the node's time_constant_min"
             elif not capacities.get(end, True):
                 yield f"node[{end}].capacity_j_per_k: missing; a link ends there (or give kelvin_per_watt)"
 

@@ -21,7 +21,9 @@ from twin.terminal import say, table
 
 def add(sub: Any) -> None:
     """Declare the commands."""
-    command = sub.add_parser("alerts", help="list or acknowledge alerts").add_subparsers(dest="what", required=True)
+    command = sub.add_parser("alerts", help="list or acknowledge alerts").add_subparsers(
+        dest="what", metavar="WHAT", required=True
+    )
     show = command.add_parser("list", help="alerts that stand, worst first")
     show.add_argument("config", type=Path, metavar="CONFIG")
     show.add_argument("--json", action="store_true")
@@ -36,7 +38,10 @@ def add(sub: Any) -> None:
 
 def _store(given: argparse.Namespace) -> tuple[Config, Path]:
     config = load(given.config)
-    return config, given.config.resolve().parent / config.store.folder / "history.sqlite"
+    path = given.config.resolve().parent / config.store.folder / "history.sqlite"
+    if not path.is_file():
+        raise HistoryError(f"{path.parent}: no store there; has the service of this configuration run yet?")
+    return config, path
 
 
 def _list(given: argparse.Namespace) -> int:
@@ -61,8 +66,6 @@ def _list(given: argparse.Namespace) -> int:
 
 def _ack(given: argparse.Namespace) -> int:
     config, path = _store(given)
-    if not path.is_file():
-        raise HistoryError(f"{path.parent}: no store there; has the service of this configuration run yet?")
     try:
         lock = FolderLock(path.parent / "lock")
     except InUseError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from alerts import registry as sinks
 from twin.assembly import assemble
 from twin.budget import budget_of
 from twin.channels import rules_of
-from twin.config import Config, ConfigError, load
+from twin.config import Config, ConfigError, load, option_faults
 from twin.preview import Preview, preview
 from twin.terminal import say, table
 
@@ -28,24 +29,19 @@ def add(sub: Any) -> None:
 
 def load_whole(path: Path) -> Config:
     """A configuration with its rules and sinks checked, too; every fault at once."""
-    config = load(path)
-    problems: list[str] = []
+    return load(path, (_rule_faults, _sink_faults))
+
+
+def _rule_faults(config: Config) -> Iterator[str]:
     try:
-        rules_of(config, str(path))
+        rules_of(config)
     except ConfigError as error:
-        problems += error.problems
-    for section in config.sinks:
-        try:
-            sinks.options_of(section.kind).model_validate(section.options)
-        except KeyError:
-            problems.append(
-                f"{path}: sink[{section.name}].kind: {section.kind!r} is unknown; allowed: {', '.join(sinks.kinds())}"
-            )
-        except ValueError as error:
-            problems.append(f"{path}: sink[{section.name}]: {str(error).splitlines()[-2].strip()}")
-    if problems:
-        raise ConfigError(problems)
-    return config
+        yield from error.problems
+
+
+def _sink_faults(config: Config) -> Iterator[str]:
+    for sink in config.sinks:
+        yield from option_faults(f"sink[{sink.name}]", sink.kind, sink.options, sinks)
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -53,11 +54,16 @@ def _correct(given: argparse.Namespace) -> int:
 
 
 def _stored(folder: Path) -> Iterator[Sequence[Reading]]:
+    if not folder.exists():
+        raise HistoryError(f"{folder}: no store there; run the service first, or give --readings")
     with closing(open_to_read(folder)) as connection:
         empty = True
-        for batch in read_batches(connection):
-            empty = False
-            yield batch.readings
+        try:
+            for batch in read_batches(connection):
+                empty = False
+                yield batch.readings
+        except sqlite3.Error as error:
+            raise HistoryError(f"{folder}: the store can't be read: {error}; give --readings instead") from None
         if empty:
             raise HistoryError(f"{folder}: the store holds no readings yet; run the service first, or give --readings")
 

@@ -13,6 +13,7 @@ from typing import Any
 from twin import profiles
 from twin.assembly import assemble
 from twin.atomic import make_folder, write_atomic
+from twin.commands.arguments import seed
 from twin.commands.correct import write_corrections
 from twin.commands.run import watch
 from twin.config import Config, ConfigError
@@ -32,7 +33,7 @@ def add(sub: Any) -> None:
     """Declare the command."""
     command = sub.add_parser("demo", help="the main job on a simulated machine, with page, corrections and report")
     command.add_argument("--system", default="xrm2-nanoct", metavar="PROFILE", help="default: xrm2-nanoct")
-    command.add_argument("--seed", type=int, default=1, metavar="N")
+    command.add_argument("--seed", type=seed, default=1, metavar="N")
     command.add_argument("--out", type=Path, default=Path("demo-output"), metavar="DIR", help="default: demo-output")
     command.set_defaults(run=_demo)
 

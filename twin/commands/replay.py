@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sensors.reading import Reading
+from sensors.reading import Reading, SensorError
 from twin.assembly import assemble
+from twin.commands.arguments import duration
 from twin.commands.check import load_whole
-from twin.config import Config
+from twin.config import Config, ConfigError
+from twin.faults import nearest
 from twin.recorded import read_record
 from twin.replay import Replayed, replay
 from twin.scan import read_scan
@@ -28,23 +30,39 @@ def add(sub: Any) -> None:
         "--withhold", metavar="CHANNEL", help="withhold every second reading of a channel and score it"
     )
     command.add_argument(
-        "--forecast-from", type=float, metavar="MIN", help="withhold CHANNEL from this minute on and score the forecast"
+        "--forecast-from",
+        type=duration,
+        metavar="MIN",
+        help="withhold CHANNEL from this minute on and score the forecast",
     )
     command.set_defaults(run=_replay)
 
 
 def _replay(given: argparse.Namespace) -> int:
     config = load_whole(given.config)
+    if given.withhold:
+        _must_exist(config, given.withhold)
+    elif given.forecast_from is not None:
+        raise ConfigError(["--forecast-from needs --withhold CHANNEL, the channel that is forecast"])
     scan = read_scan(given.scan) if given.scan else None
     bar = Progress("replay")
     readings = [r for batch in read_record(config, given.readings) for r in batch]
+    if not readings:
+        raise SensorError(f"{', '.join(map(str, given.readings))}: no reading there; nothing to replay")
+    scored = _score(config, readings, given.withhold, given.forecast_from) if given.withhold else ""
     found = replay(config, readings, given.out, scan=scan, progress=bar)
     bar.done()
     say(f"{len(readings)} readings, {len(found.estimates)} steps of {config.estimator.grid_s:g} s -> {given.out}")
     _tell(found)
-    if given.withhold:
-        _score(config, readings, given.withhold, given.forecast_from)
+    if scored:
+        say(scored)
     return 0
+
+
+def _must_exist(config: Config, channel: str) -> None:
+    known = [c.name for c in config.channels]
+    if channel not in known:
+        raise ConfigError([f"--withhold: {channel!r} is no channel of the configuration{nearest(channel, known)}"])
 
 
 def _tell(found: Replayed) -> None:
@@ -66,7 +84,7 @@ def _tell(found: Replayed) -> None:
         say("  not used: " + ", ".join(f"{count} {cause}" for cause, count in sorted(found.drops.items())))
 
 
-def _score(config: Config, readings: list[Reading], channel: str, start_min: float | None) -> None:
+def _score(config: Config, readings: list[Reading], channel: str, start_min: float | None) -> str:
     machine = assemble(config)
     own = [r.time for r in readings if r.channel == channel]
     if start_min is None:
@@ -76,8 +94,7 @@ def _score(config: Config, readings: list[Reading], channel: str, start_min: flo
         begin = min(own, default=0.0) + 60.0 * start_min
         result = score(machine, readings, channel, lambda _, r: r.time > begin)
         label = f"forecast from the first {start_min:g} min"
-    say(f"  {channel}, {label}:")
-    say(table(_rows(config, result), "    "))
+    return f"  {channel}, {label}:\n{table(_rows(config, result), '    ')}"
 
 
 def _rows(config: Config, result: Score) -> list[list[str]]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twin.commands.arguments import seed
 from twin.commands.check import load_whole
 from twin.config import Config, ConfigError
 from twin.simulate.files import write_run
@@ -21,16 +22,10 @@ def add(sub: Any) -> None:
     command.add_argument(
         "--scenario", type=Path, metavar="FILE", help="default: the one shipped with the system's name"
     )
-    command.add_argument("--seed", type=_seed, required=True, metavar="N")
+    command.add_argument("--seed", type=seed, required=True, metavar="N")
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
     command.add_argument("--no-projections", action="store_true", help="leave projections.h5 out")
     command.set_defaults(run=_simulate)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number from 0")
-    return int(text)
 
 
 def _simulate(given: argparse.Namespace) -> int:

@@ -6,16 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from twin.commands.arguments import duration
 from twin.config import ConfigError, load
 from twin.publish.offline import spool_drain, spool_export, spool_status
-from twin.publish.spool_files import SpoolStatus
+from twin.publish.spool_files import SpoolError, SpoolStatus
 from twin.terminal import say, table
 
 
 def add(sub: Any) -> None:
     """Declare the commands."""
     command = sub.add_parser("spool", help="lines that wait for the database").add_subparsers(
-        dest="what", required=True
+        dest="what", metavar="WHAT", required=True
     )
     for name, text in (
         ("status", "how much waits"), ("drain", "deliver what waits, then end"), ("export", "write what waits to a file"),
@@ -24,7 +25,7 @@ def add(sub: Any) -> None:
         one.add_argument("config", type=Path, metavar="CONFIG")
         one.set_defaults(run=_run, what=name)
         if name == "drain":
-            one.add_argument("--timeout", type=float, default=60.0, metavar="S")
+            one.add_argument("--timeout", type=duration, default=60.0, metavar="S")
         if name == "export":
             one.add_argument("--out", type=Path, required=True, metavar="FILE")
 
@@ -33,6 +34,12 @@ def _run(given: argparse.Namespace) -> int:
     config = load(given.config)
     base = given.config.resolve().parent
     folder = base / config.store.folder / "spool"
+    influx = config.publish.influx
+    if not folder.is_dir():
+        why = (
+            "has the service of this configuration run yet?" if influx else "without publish.influx nothing is spooled"
+        )
+        raise SpoolError(f"{folder}: no spool there; {why}")
     if given.what == "status":
         _tell(spool_status(folder))
         return 0
@@ -40,9 +47,9 @@ def _run(given: argparse.Namespace) -> int:
         count = spool_export(folder, given.out)
         say(f"{count} lines -> {given.out}")
         return 0
-    if config.publish.influx is None:
+    if influx is None:
         raise ConfigError([f"{given.config}: publish.influx: missing; there is nowhere to deliver to"])
-    left = spool_drain(config.publish.influx, folder, base, given.timeout)
+    left = spool_drain(influx, folder, base, given.timeout)
     _tell(left)
     return 0 if left.bytes == 0 else 1
 

@@ -17,7 +17,7 @@ from grafana_api.grafana_api import GrafanaException, GrafanaServerError
 from grafana_api.grafana_face import GrafanaFace
 
 from dashboards.build import DATASOURCE_UID, FOLDER_TITLE, FOLDER_UID, dashboards, datasource
-from twin.publish.target import TokenError, plain, read_token
+from twin.publish.target import TokenError, plain, read_token, reason
 
 Json = dict[str, Any]
 
@@ -134,9 +134,7 @@ class Grafana:
         except requests.exceptions.JSONDecodeError as error:
             raise GrafanaError(f"{self._url}: {what}: the answer is not Grafana's; see the address") from error
         except requests.RequestException as error:
-            raise GrafanaError(
-                f"{self._url}: {what}: no answer: {plain(str(error).split('>: ')[-1])}", retry=True
-            ) from error
+            raise GrafanaError(f"{self._url}: {what}: no answer: {reason(error)}", retry=True) from error
         return answer if isinstance(answer, dict) else {}
 
 

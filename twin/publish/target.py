@@ -102,6 +102,26 @@ def plain(text: str) -> str:
     return " ".join(words.split())[:300]
 
 
+def reason(error: BaseException) -> str:
+    """The innermost cause in plain words, without object addresses.
+
+    >>> reason(OSError(111, "Connection refused"))
+    'Connection refused'
+    """
+    inner: BaseException = error
+    while isinstance(following := _inside(inner), BaseException) and following is not inner:
+        inner = following
+    words = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner).split(">: ")[-1]
+    return plain(words) or type(inner).__name__
+
+
+def _inside(error: BaseException) -> object:
+    for candidate in (getattr(error, "reason", None), *error.args, error.__cause__):
+        if isinstance(candidate, BaseException):
+            return candidate
+    return None
+
+
 def retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that ``Retry-After`` asks for (a number or a date), 0 without it; at most an hour."""
     value = next((text for key, text in headers.items() if key.lower() == "retry-after"), "").strip()

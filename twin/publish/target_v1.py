@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 from requests.auth import AuthBase
 
-from twin.publish.target import Answer, TokenError, Verdict, judge, plain, read_token
+from twin.publish.target import Answer, TokenError, Verdict, judge, plain, read_token, reason
 
 
 class V1Target:
@@ -54,7 +54,7 @@ class V1Target:
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
             return Answer(Verdict.DENIED, f"the address can't be used: {plain(str(error))}")
         except requests.RequestException as error:
-            return Answer(Verdict.RETRY, f"no answer: {_reason(error)}")
+            return Answer(Verdict.RETRY, f"no answer: {reason(error)}")
         return judge(answer.status_code, answer.text, answer.headers)
 
     def close(self) -> None:
@@ -72,18 +72,3 @@ class _Credentials(AuthBase):
             return request
         request.headers["Authorization"] = f"Token {self._token}"
         return request
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause in plain words, without object addresses."""
-    inner: BaseException = error
-    while isinstance(following := _inside(inner), BaseException) and following is not inner:
-        inner = following
-    return plain(str(inner).split(">: ")[-1]) or type(inner).__name__
-
-
-def _inside(error: BaseException) -> object:
-    for candidate in (getattr(error, "reason", None), *error.args, error.__cause__):
-        if isinstance(candidate, BaseException):
-            return candidate
-    return None

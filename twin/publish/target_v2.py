@@ -11,7 +11,7 @@ from influxdb_client.client.write_api import SYNCHRONOUS, WriteApi
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
-from twin.publish.target import Answer, TokenError, Verdict, judge, plain, read_token
+from twin.publish.target import Answer, TokenError, Verdict, judge, plain, read_token, reason
 
 
 class V2Target:
@@ -56,7 +56,7 @@ class V2Target:
             return Answer(Verdict.DENIED, f"the address can't be used: {plain(str(error))}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             # "<…Connection object at 0x…>: Failed to establish …": the address of an object tells nobody anything
-            return Answer(Verdict.RETRY, f"no answer: {plain(str(error).split('>: ')[-1])}")
+            return Answer(Verdict.RETRY, f"no answer: {reason(error)}")
         # the client takes any 2xx for a success; only 204 is one
         return judge(int(getattr(client.api_client.last_response, "status", 204)), "")
 

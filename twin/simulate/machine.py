@@ -161,4 +161,5 @@ def _misfits(config: Config, scenario: Scenario) -> Iterator[str]:
     names = {m.name for m in config.markers}
     for marker in scenario.markers:
         if marker.name not in names:
-            yield f"marker[{marker.name}]: the configuration has none of that name; it has {sorted(names)}"
+            there = ", ".join(sorted(names)) or "none"
+            yield f"marker[{marker.name}]: the configuration has none of that name; it has {there}"

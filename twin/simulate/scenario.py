@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from twin.config import ConfigError
+from twin.faults import describe
 from twin.sections import Name, NonNegative, Number, Positive, Section, Spread, Vector
-from twin.simulate.faults import describe
 
 ROOM = "room"
 BODY = r"^(source|object|detector|marker:[A-Za-z0-9_.-]+)$"
@@ -216,7 +216,7 @@ def load_scenario(path: Path) -> Scenario:
         With one line per fault: file, key, consequence and mend.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file; shipped scenarios: {', '.join(shipped_names())}"]) from None
     except UnicodeDecodeError as error:
@@ -233,7 +233,7 @@ def validate_scenario(data: dict[str, Any], where: str) -> Scenario:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([describe(where, data, fault, Scenario) for fault in error.errors()]) from None
+        raise ConfigError([f"{where}: {line}" for line in describe(data, error.errors(), Scenario)]) from None
     problems = [f"{where}: {line}" for line in _broken_references(scenario)]
     if problems:
         raise ConfigError(problems)

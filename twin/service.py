@@ -300,10 +300,11 @@ class Service:
             now = wall.time()
             self.pipeline.judge(now)
             self.pipeline.show(now)
-            if now > pruned + 3600.0:
+            newest = min(now, self.pipeline.twin.time)  # a record of last year isn't too old while it is being read
+            if now > pruned + 3600.0 and not math.isnan(newest):
                 pruned = now
                 with self.history.transaction():
-                    self.history.prune(now - self.config.store.keep_readings_days * 86400.0)
+                    self.history.prune(newest - self.config.store.keep_readings_days * 86400.0)
 
     def metrics(self) -> str:
         """Text of ``/metrics``."""

@@ -20,7 +20,7 @@ STATE = {
         {"state": "pending", "severity": "minor"},
     ],
     "sensors": [
-        {"name": "lab", "state": "ok", "channels": [
+        {"name": "lab", "state": "ok", "drops": {"bad_json": 2}, "channels": [
             {"name": "t_tube", "age_s": 4.5, "stale": False, "drops": {"late": 3, "duplicate": 0}},
             {"name": "t_room", "age_s": None, "stale": True, "drops": {}},
         ]},
@@ -59,6 +59,7 @@ def test_everything_promised_is_there() -> None:
     assert values['ctwin_source_up{source="lab",state="ok"}'] == 1
     assert values['ctwin_source_up{source="images",state="retrying"}'] == 0
     assert values['ctwin_channel_drops_total{source="lab",channel="t_tube",cause="late"}'] == 3
+    assert values['ctwin_source_drops_total{source="lab",cause="bad_json"}'] == 2
     assert values['ctwin_channel_stale{source="lab",channel="t_room"}'] == 1
     assert 'ctwin_channel_age_seconds{source="lab",channel="t_room"}' not in values
     assert values["ctwin_spool_bytes"] == 42

@@ -49,8 +49,8 @@ class Pipeline:
         self.config, self.history, self.publisher = config, history, publisher
         self.channels: dict[str, Channel] = channels_of(config)
         self.twin = Twin(config)
-        self.episodes = EpisodeStore(history.connection, [sink.name for sink in config.sinks])
-        history.connection.execute("COMMIT")
+        with history.transaction():
+            self.episodes = EpisodeStore(history.connection, [sink.name for sink in config.sinks])
         self.book = Book(rules_of(config), self.episodes)
         self.board = Board()
         self.latest = Latest()

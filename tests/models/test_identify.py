@@ -43,7 +43,7 @@ def test_a_warm_up_is_found_with_its_figures(tau, amplitude):
 
 def test_its_sigma_is_what_repetition_shows():
     pulls = []
-    for seed in range(30):
+    for seed in range(20):
         model, steps = record(1170.0, 0.029, seed, count=900)
         found = find_warm_up(model, steps, "i0", "flux.warmup", 0.09, np.geomspace(600.0, 2400.0, 120))
         pulls.append((found.amplitude - 0.029) / found.amplitude_sigma)

@@ -190,6 +190,18 @@ class History:
         """Newest snapshot not later than ``before``: batch number and content."""
         return read_snapshot(self.connection, before)
 
+    def add_scan(self, name: str, started: float, data: str) -> bool:
+        """Record a scan (within the caller's transaction); whether it has been corrected already."""
+        row = self.connection.execute("SELECT data, ended FROM scan WHERE name = ?", (name,)).fetchone()
+        if row is not None and row[0] == data:
+            return row[1] is not None
+        self.connection.execute("INSERT OR REPLACE INTO scan VALUES (?,?,NULL,?)", (name, started, data))
+        return False
+
+    def end_scan(self, name: str, ended: float) -> None:
+        """Record that a scan is over and corrected (within the caller's transaction)."""
+        self.connection.execute("UPDATE scan SET ended = ? WHERE name = ?", (ended, name))
+
     def prune(self, older_than: float) -> int:
         """Forget what is older than an instant, but for what the newest snapshot still needs; readings removed."""
         newest = self.connection.execute("SELECT time, seq FROM snapshot ORDER BY time DESC LIMIT 1").fetchone()
@@ -275,6 +287,11 @@ def read_snapshot(connection: sqlite3.Connection, before: float = np.inf) -> tup
         "SELECT seq, data FROM snapshot WHERE time <= ? ORDER BY time DESC LIMIT 1", (min(before, 1e300),)
     ).fetchone()
     return None if row is None else (int(row[0]), json.loads(row[1]))
+
+
+def read_scans(connection: sqlite3.Connection) -> dict[str, str]:
+    """Recorded scans: name → data."""
+    return dict(connection.execute("SELECT name, data FROM scan"))
 
 
 def read_estimates(connection: sqlite3.Connection) -> tuple[Array, Array, Array]:

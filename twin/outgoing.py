@@ -62,10 +62,15 @@ class Outgoing:
 
     def _forecast(self, outlook: Outlook) -> list[str]:
         lines = []
-        for name, blur in (("half_pitch10_um", outlook.uncorrected), ("corrected_half_pitch10_um", outlook.corrected)):
-            mean, low, high = blur.half_pitch_um()
-            forecast = Forecast(name, "um", outlook.made_at, blur.times, mean, (high - low) / 4.0)
-            lines += series.forecast_lines(self._tags, forecast)
+        for kind, name, blur in (
+            ("uncorrected", "half_pitch10_um", outlook.uncorrected),
+            ("corrected", "corrected_half_pitch10_um", outlook.corrected),
+        ):
+            pitch = blur.half_pitch_um()
+            loss = [1.0 - 0.5e6 / curve / outlook.static_f10 for curve in pitch]
+            for quantity, unit, (mean, low, high) in ((name, "um", pitch), (f"loss_{kind}", "1", loss)):
+                forecast = Forecast(quantity, unit, outlook.made_at, blur.times, mean, (high - low) / 4.0)
+                lines += series.forecast_lines(self._tags, forecast)
         return lines
 
     def events(self, events: Iterable[Event]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from alerts.alert import Alert, Event
 from alerts.book import Book
+from models.correction import Correction
 from models.estimate import Estimate
 from sensors.channel import Channel
 from sensors.reading import Reading
@@ -175,6 +176,12 @@ class Pipeline:
             lines += self._outgoing.standing(now, self.alerts(), self.latest.good)
         self.publisher.write(lines)
         self._events_told = changes[-1].seq if changes else self._events_told
+
+    def publish_correction(self, correction: Correction) -> None:
+        """The corrections of a finished scan; when this returns they need not come again."""
+        if self.publisher is not None:
+            self.publisher.write(self._outgoing.correction(correction))
+            self.publisher.sync()
 
     def sample(self) -> dict[str, float | None]:
         """Row of the charts for the present."""

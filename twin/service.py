@@ -30,6 +30,7 @@ from twin.pipeline import Pipeline
 from twin.publish.influx import Publisher
 from twin.publish.line_protocol import Tags
 from twin.scan import Scan
+from twin.scan_end import ScanEnd
 from twin.sections import SensorSection
 from twin.simulate.machine import simulate
 from twin.simulate.run import Run
@@ -96,6 +97,8 @@ class Service:
         self.sources = [self._source(section) for section in config.sensors]
         if scan is None and self.simulated_run is not None:
             scan = scan_of(self.simulated_run)
+        self.scan = scan
+        self.scan_end: ScanEnd | None = None
         self.history = History(base / config.store.folder)
         try:
             self.publisher = self._publisher()
@@ -177,6 +180,10 @@ class Service:
             self.delivery.start()
             stack.push_async_callback(self.delivery.stop)
             await self._open_required(stack)
+            if self.scan is not None and self.finale is None:  # whoever brings a finale corrects the scan there
+                self.scan_end = ScanEnd(self.pipeline, self.scan)
+                self.scan_end.look()
+                stack.push_async_callback(self.scan_end.close)
             tasks = [asyncio.create_task(self._read(source), name=source.section.name) for source in self.sources]
             self.on_ready(self.url)
             tasks_end = asyncio.create_task(self._all(tasks), name="all sources")
@@ -286,6 +293,8 @@ class Service:
         if isinstance(source.sensor, Counting):
             source.state.drops = dict(source.sensor.drops())
         batch.taken.set()
+        if self.scan_end is not None:
+            self.scan_end.look()
         if self.progress is not None and source.state.last_time is not None:
             self.progress(source.state.last_time)
 

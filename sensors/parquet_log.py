@@ -36,6 +36,8 @@ def read_parquet(path: Path, channels: Mapping[str, Channel], chunk: int) -> Ite
             for batch in file.iter_batches(batch_size=chunk):
                 yield [_reading(path, rows, first + k, row) for k, row in enumerate(_rows(batch, columns))]
                 first += batch.num_rows
+    except PermissionError:
+        raise SensorError(f"{path}: can't be read: Permission denied; check who may read it") from None
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SensorError(f"{path}: not a whole Parquet file ({reason}); write it again, or name text .csv") from None

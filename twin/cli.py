@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sqlite3
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -64,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         sys.stderr.write(f"ctwin: {error.filename}: {error.strerror}\n")
+        return 2
+    except sqlite3.Error as error:
+        sys.stderr.write(f"ctwin: the store can't be used: {error}\n")
         return 2
     except Exception as error:
         if not _expected(error):

@@ -262,6 +262,13 @@ def _events(connection: sqlite3.Connection, after: int = 0) -> Iterator[Event]:
 
 
 def _event(row: tuple[Any, ...]) -> Event:
+    try:
+        return _decoded(row)
+    except (ValueError, TypeError):
+        raise sqlite3.DatabaseError("an event of an alert is damaged") from None
+
+
+def _decoded(row: tuple[Any, ...]) -> Event:
     return Event(
         seq=row[0], time=row[1], episode=row[2], rule=row[3], transition=Transition(row[4]), state=State(row[5]),
         severity=Severity(row[6]), value=row[7], limit=row[8], message=row[9], guidance=row[10], by=row[11],

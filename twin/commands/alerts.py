@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import requests
 
 from alerts.alert import AlertError
 from sensors.timestamps import iso
+from twin.atomic import cause
 from twin.config import Config, load
 from twin.episodes import acknowledge_offline, list_alerts
 from twin.history import HistoryError
@@ -66,10 +68,13 @@ def _list(given: argparse.Namespace) -> int:
 
 def _ack(given: argparse.Namespace) -> int:
     config, path = _store(given)
+    _must_stand(given.id, [alert.episode for alert in list_alerts(path)])
     try:
         lock = FolderLock(path.parent / "lock")
     except InUseError:
         _ask_service(config, given)
+    except OSError as error:
+        raise HistoryError(f"{path.parent}: the store can't be written: {cause(error)}") from None
     else:
         try:
             acknowledge_offline(path, given.id, given.by, given.comment, time.time(), [s.name for s in config.sinks])
@@ -77,6 +82,14 @@ def _ack(given: argparse.Namespace) -> int:
             lock.release()
     say(f"{given.id} acknowledged by {given.by}")
     return 0
+
+
+def _must_stand(episode: str, standing: list[str]) -> None:
+    if episode in standing:
+        return
+    near = difflib.get_close_matches(episode, standing, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(standing) or 'none'}"
+    raise AlertError(f"no alert {episode!r} stands; {hint}")
 
 
 def _ask_service(config: Config, given: argparse.Namespace) -> None:

@@ -62,8 +62,8 @@ def _stored(folder: Path) -> Iterator[Sequence[Reading]]:
             for batch in read_batches(connection):
                 empty = False
                 yield batch.readings
-        except sqlite3.Error as error:
-            raise HistoryError(f"{folder}: the store can't be read: {error}; give --readings instead") from None
+        except (sqlite3.Error, ValueError, KeyError) as error:
+            raise HistoryError(f"{folder}: the store is damaged ({error}); give --readings instead") from None
         if empty:
             raise HistoryError(f"{folder}: the store holds no readings yet; run the service first, or give --readings")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from twin import profiles
 from twin.assembly import assemble
-from twin.atomic import make_folder, write_atomic
+from twin.atomic import OutputError, make_folder, write_atomic
 from twin.commands.arguments import seed
 from twin.commands.correct import write_corrections
 from twin.commands.run import watch
@@ -23,10 +23,13 @@ from twin.export import formats
 from twin.history import open_to_read, read_batches
 from twin.http import HttpError
 from twin.pictures import correction_svg
+from twin.publish.lock import FolderLock, InUseError
 from twin.report import Section, report
 from twin.serve import bind
 from twin.service import Service, scan_of
 from twin.terminal import Progress, say, table
+
+MARK = "made-by-demo"
 
 
 def add(sub: Any) -> None:
@@ -40,9 +43,8 @@ def add(sub: Any) -> None:
 
 def _demo(given: argparse.Namespace) -> int:
     out = make_folder(given.out).resolve()
-    if (out / "state").exists():
-        shutil.rmtree(out / "state")  # of an earlier demo, which owns this folder
     config = _prepared(profiles.load_profile(given.system), given.seed)
+    _empty(out / config.store.folder)
     service = Service(config, out)
     run = service.simulated_run
     if run is None:
@@ -63,6 +65,20 @@ def _demo(given: argparse.Namespace) -> int:
     service.finale = finale
     asyncio.run(watch(service, linger=watched))
     return 0
+
+
+def _empty(store: Path) -> None:
+    """Forget the store of an earlier demo; one that anything else made is nobody's to delete."""
+    if store.exists():
+        if not (store / MARK).exists():
+            raise OutputError(f"{store}: is there already, and no demo made it; choose another --out")
+        try:
+            FolderLock(store / "lock").release()
+        except InUseError as error:
+            raise OutputError(f"{store}: {error}; end that demo, or choose another --out") from None
+        shutil.rmtree(store)
+    make_folder(store)
+    write_atomic(store / MARK, "The next demo empties this folder.\n")
 
 
 def _prepared(config: Config, seed: int) -> Config:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
+import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from twin.atomic import OutputError, cause
+from twin.atomic import write_atomic
 from twin.config import Config
 from twin.sections import Marker
 from twin.simulate.heat import Array
@@ -116,16 +115,10 @@ def write_projections(
     twin.atomic.OutputError
         In one line, when the file can't be written; none is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            _fill(file, run, crop, progress)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: not written: {cause(error)}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()  # on a full disk the HDF5 library leaves a file that it can't close, and ends the process
+    with h5py.File(buffer, "w") as file:
+        _fill(file, run, crop, progress)
+    write_atomic(path, buffer.getvalue())
 
 
 def _fill(file: Any, run: Run, crop: tuple[int, int], progress: Progress | None) -> None:

@@ -11,7 +11,10 @@ from sensors.reading import Quality, Reading
 UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "temperature": {"K": (1.0, 0.0), "degC": (1.0, 273.15), "degF": (5.0 / 9.0, 459.67 * 5.0 / 9.0)},
     "temperature_difference": {
-        "K": (1.0, 0.0), "degC": (1.0, 0.0), "mK": (1e-3, 0.0), "degF": (5.0 / 9.0, 0.0),
+        "K": (1.0, 0.0),
+        "degC": (1.0, 0.0),
+        "mK": (1e-3, 0.0),
+        "degF": (5.0 / 9.0, 0.0),
     },
     "voltage": {"V": (1.0, 0.0), "kV": (1e3, 0.0)},
     "current": {"A": (1.0, 0.0), "mA": (1e-3, 0.0), "uA": (1e-6, 0.0), "nA": (1e-9, 0.0)},
@@ -63,9 +66,7 @@ class Channel:
     valid: tuple[float, float] | None = None
     sentinels: tuple[float, ...] = ()
 
-    def admit(
-        self, time: float, raw: float, sigma: float = math.nan, quality: Quality = Quality.GOOD
-    ) -> Reading:
+    def admit(self, time: float, raw: float, sigma: float = math.nan, quality: Quality = Quality.GOOD) -> Reading:
         """Turn a raw value into a Reading: unit converted, default σ filled in, impossible values marked.
 
         Examples

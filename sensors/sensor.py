@@ -19,13 +19,17 @@ class Sensor(Protocol):
     """
 
     @property
-    def channels(self) -> Sequence[Channel]: ...
+    def channels(self) -> Sequence[Channel]:
+        """What it delivers."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Get ready, or say in one line why not."""
 
-    def readings(self) -> AsyncIterator[Sequence[Reading]]: ...
+    def readings(self) -> AsyncIterator[Sequence[Reading]]:
+        """Batches in order of arrival."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Let go of everything; may be called at any time, and again."""
 
 
 @runtime_checkable

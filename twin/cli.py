@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from twin import __version__
 
@@ -18,7 +20,10 @@ COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Argument errors in one line, with the nearest word that exists."""
+    """Argument errors in one line, with the nearest word that exists; options are not shortened, so scripts stay stable."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **words})
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"ctwin: {_closest(message)}; see {self.prog} --help\n")
@@ -53,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "numba"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    state = os.environ.get("STATE_DIRECTORY")  # a hardened service can write nowhere else (systemd.exec)
+    if state:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(state) / "numba"))
     given = parser().parse_args(arguments)
     try:
         return int(given.run(given))

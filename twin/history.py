@@ -87,12 +87,13 @@ class History:
                         f"{self.path}: has format {stored}, this ctwin reads {FORMAT}; use another folder"
                     )
                 self.set_meta("format", str(FORMAT))
-        except HistoryError:
+        except BaseException as error:
+            if hasattr(self, "connection"):
+                self.connection.close()
             self._lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise HistoryError(f"{self.path}: {_cause(error)}") from None
             raise
-        except sqlite3.Error as error:
-            self._lock.release()
-            raise HistoryError(f"{self.path}: {_cause(error)}") from None
         self._recall()
 
     def _recall(self) -> None:
@@ -248,8 +249,12 @@ class History:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged reading survives a power cut, too
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # an acknowledged reading survives a power cut, too
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -88,3 +88,10 @@ async def _open(sensor: Sensor, name: str, path: Path) -> None:
 async def _next(stream: object) -> Sequence[Reading]:
     batch: Sequence[Reading] = await stream.__anext__()  # type: ignore[attr-defined]
     return batch
+
+
+def zone_of(config: Config, path: Path) -> str | None:
+    """Zone of the clock that wrote a vendor's log: that of the configured sensor of its kind, so that both agree."""
+    kind = VENDORS.get(path.suffix.lower())
+    section = next((s for s in config.sensors if s.kind == kind), None)
+    return None if section is None else str(section.options.get("timezone", "UTC"))

@@ -7,7 +7,7 @@ import difflib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -69,7 +69,9 @@ class ScanEnd:
         _log.info("scan %s is over; its corrections are in %s", scan.name, folder / "scans" / plain_name(scan.name))
 
 
-def correct_stored(machine: Machine, folder: Path, scan: Scan) -> Corrected:
+def correct_stored(
+    machine: Machine, folder: Path, scan: Scan, progress: Callable[[float], None] | None = None
+) -> Corrected:
     """Corrections of a scan from a store, which may be in use: from the newest snapshot well before the scan.
 
     Raises
@@ -83,7 +85,7 @@ def correct_stored(machine: Machine, folder: Path, scan: Scan) -> Corrected:
         if snapshot is not None and snapshot[1]["twin"]["model_id"] != machine.model.model_id:
             snapshot = None  # of an earlier configuration; the readings are as good as ever
         after, start = (0, None) if snapshot is None else (snapshot[0], snapshot[1]["twin"])
-        return correct(machine, believable(read_batches(connection, after)), scan, start=start)
+        return correct(machine, believable(read_batches(connection, after)), scan, start=start, progress=progress)
 
 
 def believable(batches: Iterator[StoredBatch]) -> Iterator[Sequence[Reading]]:

@@ -35,8 +35,12 @@ def test_a_package_that_shadows_ours_is_named(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "__init__.py").write_text("")
     found = subprocess.run(
-        [sys.executable, "-c", "import twin"], cwd=tmp_path, capture_output=True, text=True,
-        env={"PYTHONPATH": str(tmp_path)}, check=False,
+        [sys.executable, "-c", "import twin"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path)},
+        check=False,
     )
     assert found.returncode == 1
     assert "ctwin needs its own package 'models'" in found.stderr

@@ -109,4 +109,12 @@ def _notes(config: Config) -> list[str]:
             notes.append(f"channel[{channel.name}].sigma: not stated; readings that bring none get a default")
         if channel.stale_after_s is None:
             notes.append(f"channel[{channel.name}].stale_after_s: not stated; its silence is never noticed")
+    moved = {element.body for element in config.elements}
+    for marker in config.markers:
+        if marker.node is not None and f"marker:{marker.name}" not in moved:
+            notes.append(
+                f"marker[{marker.name}].node: no element says how far its mount expands; its warmth moves nothing"
+            )
+    if config.modes and not any(mode.amplitude_nm for mode in config.modes):
+        notes.append("mode: no amplitude_nm is stated; vibration adds nothing to the budget")
     return notes

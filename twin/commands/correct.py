@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from models.correction import Correction
-from sensors.reading import Reading
+from models.estimate import ModelError
 from twin.assembly import Machine, assemble
 from twin.atomic import make_folder, write_atomic
 from twin.commands.check import load_whole
+from twin.config import Config
 from twin.correct import Corrected, correct, predict_resolution
 from twin.export import Setup, formats, make
-from twin.history import HistoryError, open_to_read, read_batches
+from twin.history import HistoryError
 from twin.pictures import correction_svg
-from twin.recorded import read_record
+from twin.recorded import read_record, zone_of
 from twin.scan import Scan, read_scan
+from twin.scan_end import correct_stored, recorded_scan
 from twin.terminal import Progress, say, table
 
 
@@ -38,13 +39,13 @@ def add(sub: Any) -> None:
 def _correct(given: argparse.Namespace) -> int:
     config = load_whole(given.config)
     machine = assemble(config)
-    scan = read_scan(given.scan)
-    if given.readings:
-        batches: Iterator[Sequence[Reading]] = read_record(config, given.readings)
-    else:
-        batches = _stored(given.config.resolve().parent / config.store.folder)
+    folder = given.config.resolve().parent / config.store.folder
+    scan = scan_given(config, given.scan, folder)
     bar = Progress("smoothing")
-    result = correct(machine, batches, scan, progress=bar)
+    if given.readings:
+        result = correct(machine, read_record(config, given.readings), scan, progress=bar)
+    else:
+        result = _from_store(machine, folder, scan, bar)
     bar.done()
     wanted = formats() if "all" in given.format else tuple(dict.fromkeys(given.format))
     for path in write_corrections(machine, result.correction, scan, wanted, given.out):
@@ -53,19 +54,22 @@ def _correct(given: argparse.Namespace) -> int:
     return 0
 
 
-def _stored(folder: Path) -> Iterator[Sequence[Reading]]:
+def scan_given(config: Config, path: Path, folder: Path) -> Scan:
+    """A scan by its file, or by the name under which the service has recorded it."""
+    if not path.exists() and not path.suffix and (folder / "history.sqlite").is_file():
+        return recorded_scan(folder, str(path))
+    return read_scan(path, zone_of(config, path))
+
+
+def _from_store(machine: Machine, folder: Path, scan: Scan, bar: Progress) -> Corrected:
     if not folder.exists():
         raise HistoryError(f"{folder}: no store there; run the service first, or give --readings")
-    with closing(open_to_read(folder)) as connection:
-        empty = True
-        try:
-            for batch in read_batches(connection):
-                empty = False
-                yield batch.readings
-        except (sqlite3.Error, ValueError, KeyError) as error:
-            raise HistoryError(f"{folder}: the store is damaged ({error}); give --readings instead") from None
-        if empty:
-            raise HistoryError(f"{folder}: the store holds no readings yet; run the service first, or give --readings")
+    try:
+        return correct_stored(machine, folder, scan, progress=bar)
+    except (sqlite3.Error, ValueError, KeyError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise HistoryError(f"{folder}: the store is damaged ({error}); give --readings instead") from None
 
 
 def write_corrections(

@@ -12,7 +12,7 @@ from twin.commands.arguments import duration
 from twin.commands.check import load_whole
 from twin.config import Config, ConfigError
 from twin.faults import nearest
-from twin.recorded import read_record
+from twin.recorded import read_record, zone_of
 from twin.replay import Replayed, replay
 from twin.scan import read_scan
 from twin.scoring import Score, score
@@ -44,7 +44,7 @@ def _replay(given: argparse.Namespace) -> int:
         _must_exist(config, given.withhold)
     elif given.forecast_from is not None:
         raise ConfigError(["--forecast-from needs --withhold CHANNEL, the channel that is forecast"])
-    scan = read_scan(given.scan) if given.scan else None
+    scan = read_scan(given.scan, zone_of(config, given.scan)) if given.scan else None
     bar = Progress("replay")
     readings = [r for batch in read_record(config, given.readings) for r in batch]
     if not readings:

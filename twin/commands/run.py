@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.commands.check import load_whole
+from twin.recorded import zone_of
 from twin.scan import read_scan
 from twin.service import Service
 from twin.terminal import say
@@ -28,7 +29,7 @@ def add(sub: Any) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     config = load_whole(given.config)
-    scan = read_scan(given.scan) if given.scan else None
+    scan = read_scan(given.scan, zone_of(config, given.scan)) if given.scan else None
     service = Service(config, given.config.resolve().parent, scan=scan, page=not given.no_page)
     service.on_ready = lambda url: say(f"{config.system.name}: watching; {url or 'no page'} (Ctrl-C stops)")
     asyncio.run(watch(service, linger=not given.once))

@@ -49,7 +49,10 @@ BAR = (
         (BAR, "bar[b]: a bar needs at least one of foot, head and side, or it has no temperature"),
         (BAR + "foot = { to = 'rom' }\n", "bar[b].foot.to: 'rom' is not defined; known: room"),
         (BAR + "foot = { too = 'room' }\n", "bar[b].foot.too: unknown key; did you mean 'to'?"),
-        (BAR.replace('"source"', '"sorce"') + "foot = { to = 'room' }\n", "bar[b].body: must be source, object, detector or marker:NAME"),
+        (
+            BAR.replace('"source"', '"sorce"') + "foot = { to = 'room' }\n",
+            "bar[b].body: must be source, object, detector or marker:NAME",
+        ),
         (
             "[[mass]]\nname = 'a'\nfollows = 'b'\ntime_constant_min = 3\n",
             "mass[a].follows: 'b' is not defined before it; known: room",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from twin import __version__
+from twin.terminal import LogHandler
 
 COMMANDS = (
     "systems", "check", "demo", "run", "replay", "simulate", "correct", "alerts", "dashboards", "spool",
@@ -55,7 +57,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; every expected fault is one line on stderr and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[LogHandler(sys.stderr)]
+    )
     for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "numba"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     state = os.environ.get("STATE_DIRECTORY")  # a hardened service can write nowhere else (systemd.exec)
@@ -70,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        sys.stderr.write(f"ctwin: {error.filename}: {error.strerror}\n")
+        sys.stderr.write(f"ctwin: {error.filename or 'what the command prints'}: {error.strerror}\n")
         return 2
     except sqlite3.Error as error:
         sys.stderr.write(f"ctwin: the store can't be used: {error}\n")

@@ -121,7 +121,7 @@ def _place(data: Any, loc: tuple[int | str, ...], root: type[BaseModel]) -> tupl
             if index == len(parts) - 1 and not isinstance(here, dict):
                 break  # a value of a list: the key is its place
             label = (here.get("name") or here.get("channel")) if isinstance(here, dict) else None
-            words[-1] += f"[{label or part + 1}]"
+            words[-1] += f"[{label if label and isinstance(label, str) else part + 1}]"
             continue
         words.append(str(part))
         here = here.get(part) if isinstance(here, dict) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -40,6 +41,16 @@ class Progress:
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Log lines on stderr that wipe a progress bar away instead of being written behind it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        if self.stream.isatty():
+            self.stream.write("\r\x1b[K")
+        super().emit(record)
 
 
 def say(text: str = "") -> None:

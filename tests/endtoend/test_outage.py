@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alerts.alert import Event
 from sensors.reading import Reading
 from tests.dashboards.test_dashboard_queries import all_queries, filled
 from tests.endtoend.broker import Sender, mosquitto
@@ -230,21 +231,27 @@ def test_the_scan_that_ended_in_the_outage_has_its_corrections(run):
 def test_every_change_of_an_alert_is_told(run):
     for program in (run.v1, run.v2):
         events = list_events(program.state / "history.sqlite")
-        wanted = {(e.rule, ms(e.time)) for e in events}
         assert {"room-silent", "tube-warm"} <= {e.rule for e in events if e.transition == "raised"}
         if program is run.v2:
-            assert instants(run, "ctwin_alert_transition_code") == wanted
+            told = sorted(instants(run, "ctwin_alert_transition_code"))
         else:
             codes = points(run, "ctwin_alert", "transition_code")
-            assert set(codes) == wanted
-            last = {(e.rule, ms(e.time)): STATE_CODES[str(e.state).replace("-", "_")] for e in events}
-            assert codes == last
+            told = sorted(codes)
+            wanted = [STATE_CODES[str(e.state).replace("-", "_")] for e in _by_rule(events)]
+            assert [codes[key] for key in told] == wanted
+        assert [rule for rule, _ in told] == [e.rule for e in _by_rule(events)]
+        # the clock's microseconds are cut or rounded to a server's milliseconds
+        assert [t for _, t in told] == pytest.approx([e.time * 1000 for e in _by_rule(events)], abs=1.0, rel=0)
+
+
+def _by_rule(events: Sequence[Event]) -> list[Event]:
+    return sorted(events, key=lambda e: (e.rule, e.time))
 
 
 def test_ages_and_standing_alerts_went_on_every_minute(run):
     age = sorted(t for channel, t in points(run, "ctwin_age", "age_s") if channel == "i0")
     assert max(np.diff(age)) <= 75_000
-    assert age[-1] - age[0] > 1000 * (BEFORE_S + OUTAGE_S - 30)
+    assert age[-1] - age[0] > 1000 * (BEFORE_S + OUTAGE_S - 90)
 
 
 @pytest.mark.parametrize(("panel", "query"), all_queries())

@@ -106,3 +106,23 @@ def marker_row(pose: ConeBeam, source_marker_m: float, normal: tuple[float, floa
     m = pose.source_detector_m / source_marker_m
     unit = np.array([normal[0], normal[1], 0.0])
     return -(m - 1.0) * unit / pose.pixel_m, m * unit / pose.pixel_m, -unit / pose.pixel_m
+
+
+def wire_normal(angle_deg: float) -> tuple[float, float]:
+    """Unit normal (u, v) of a wire at ``angle_deg`` from u; positive towards +u, or +v for a horizontal wire.
+
+    A wire tells only the motion along its normal.
+
+    Examples
+    --------
+    >>> wire_normal(90.0)
+    (1.0, 0.0)
+    >>> wire_normal(0.0)
+    (0.0, 1.0)
+    """
+    angle = np.deg2rad(angle_deg)
+    normal = np.array([np.sin(angle), -np.cos(angle)])
+    normal[np.abs(normal) < 1e-12] = 0.0
+    if normal[0] < 0 or (normal[0] == 0 and normal[1] < 0):
+        normal = -normal
+    return float(normal[0]), float(normal[1])

@@ -11,7 +11,7 @@ from models.engine import Gate
 from models.estimate import Array
 from models.flux import FluxPrior, flux_blocks, flux_observation
 from models.focal import bank_names, integrated_walk, ornstein_uhlenbeck, random_walk, warmup_bank
-from models.geometry import ConeBeam, marker_row
+from models.geometry import ConeBeam, marker_row, wire_normal
 from models.statespace import Block, Observation, StateSpace
 from models.thermal import REFERENCE_K, ThermalNode, network, temperature
 from twin.config import Config
@@ -176,7 +176,7 @@ def _marker(
     """Offset and mount of a marker, and its channels."""
     blocks, observations = [], []
     channels = [c for c in config.channels if c.marker == marker.name]
-    directions = {"u": (1.0, 0.0), "v": (0.0, 1.0), "n": _normal(marker.angle_deg)}
+    directions = {"u": (1.0, 0.0), "v": (0.0, 1.0), "n": wire_normal(marker.angle_deg)}
     mount_axes = {a for c in channels for a, w in zip("uv", directions[c.axis or "u"], strict=True) if abs(w) > 1e-12}
     walk = marker.mount_random_walk_um_per_sqrt_h * 1e-6 / 60.0
     mounts = {}
@@ -212,16 +212,6 @@ def _marker(
         steps = tuple(s for s in (f"source.{a}.walk" for a in "uv") if s in terms)
         observations.append(Observation(channel.name, tuple(terms.items()), tuple(pairs), step_states=steps))
     return blocks, observations
-
-
-def _normal(angle_deg: float) -> tuple[float, float]:
-    """Unit normal of a wire at ``angle_deg`` from u, positive towards +u (towards +v for a horizontal wire)."""
-    angle = np.deg2rad(angle_deg)
-    n = np.array([np.sin(angle), -np.cos(angle)])
-    n[np.abs(n) < 1e-12] = 0.0
-    if n[0] < 0 or (n[0] == 0 and n[1] < 0):
-        n = -n
-    return float(n[0]), float(n[1])
 
 
 def flux_prior(config: Config) -> FluxPrior:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.estimate import ModelError
-from models.geometry import ConeBeam, marker_row
+from models.geometry import ConeBeam, marker_row, wire_normal
 
 POSE = ConeBeam(10e-3, 50e-3, 50e-6)
 
@@ -40,13 +40,11 @@ def test_common_motion_is_no_shift():
 
 
 @pytest.mark.parametrize("angle_deg", [0.0, 30.0, 87.0, 90.0])
-def test_marker_moves_along_its_normal(angle_deg):
-    from twin.assembly import _normal
-
+def test_marker_moves_along_itswire_normal(angle_deg):
     rng = np.random.default_rng(1)
     s, m, d = rng.normal(size=(3, 3)) * 1e-6
     s[2] = m[2] = d[2] = 0.0
-    normal = np.array(_normal(angle_deg))
+    normal = np.array(wire_normal(angle_deg))
     along = np.array([np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))])
     assert normal @ along == pytest.approx(0.0, abs=1e-12)
     assert normal[0] > 0 or (normal[0] == 0 and normal[1] > 0)

@@ -125,4 +125,4 @@ def wire_normal(angle_deg: float) -> tuple[float, float]:
     normal[np.abs(normal) < 1e-12] = 0.0
     if normal[0] < 0 or (normal[0] == 0 and normal[1] < 0):
         normal = -normal
-    return float(normal[0]), float(normal[1])
+    return float(normal[0]) + 0.0, float(normal[1]) + 0.0  # no negative zeros

@@ -29,6 +29,10 @@ class Vector:
     cells: Mapping[str, Cell]
 
 
+# A record has no arrival times to tell a wrong stamp by; one that leaps further than this would close millions of steps.
+LEAP_S = 400.0 * 86400.0
+
+
 class Aligner:
     """Puts readings on the grid ``k·grid_s`` (k integer since 1970); a step closes ``late_s`` after its end.
 
@@ -60,6 +64,8 @@ class Aligner:
 
     def _take(self, reading: Reading, ingest_time: float | None) -> str:
         """Put a reading where it belongs; the cause for which it can't be used, or nothing."""
+        if ingest_time is None and LEAP_S < reading.time - self._newest < math.inf:
+            return "ahead"
         cause = self.policy.judge(reading.channel, reading.time, ingest_time)
         if cause is not None:
             return str(cause)

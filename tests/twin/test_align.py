@@ -142,3 +142,13 @@ def test_mean_is_weighted_where_every_sigma_is_known():
     assert (vector.cells["a"].value, vector.cells["a"].sigma) == pytest.approx((17 / 5, 5**-0.5))
     assert vector.cells["b"].value == 2.5
     assert math.isnan(vector.cells["b"].sigma)
+
+
+def test_a_stamp_decades_ahead_in_a_record_is_counted_and_closes_nothing():
+    aligner = Aligner(10.0, 0.0)
+    aligner.add([Reading("a", 1.7e9, 1.0)])
+    assert aligner.add([Reading("a", 4.0e9, 1.0)]) == []
+    assert aligner.drops["a", "ahead"] == 1
+    assert [v.time for v in aligner.add([Reading("a", 1.7e9 + 10.0, 1.0), Reading("a", 1.7e9 + 30.0, 1.0)])] == [
+        1.7e9, 1.7e9 + 10.0, 1.7e9 + 20.0,
+    ]  # fmt: skip

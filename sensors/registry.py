@@ -19,6 +19,7 @@ KINDS = {
     "csv": "sensors.csv_log:CsvSensor",
     "waygate": "sensors.vendor.waygate:WaygateSensor",
     "bruker": "sensors.vendor.bruker:BrukerSensor",
+    "images": "sensors.images.projections:ImagesSensor",
     "mqtt": "sensors.mqtt:MqttSensor",
     "simulated": "sensors.simulated:SimulatedSensor",
 }

@@ -286,7 +286,7 @@ def _gate(config: Config, model: StateSpace) -> Gate:
             step_var[i] = 1.0
         elif name.endswith(".walk") and name.split(".")[0] in BODIES:
             body, axis, _ = name.split(".")
-            step_var[i] = (3.0 * getattr(config.drift, body).step_um[AXES.index(axis)] * 1e-6) ** 2
+            step_var[i] = (3.0 * getattr(config.drift, body).step_sigma_um[AXES.index(axis)] * 1e-6) ** 2
         elif name == "flux.level":
             step_var[i] = 0.3**2
     return Gate(config.estimator.gate_sigma, step_var)
@@ -299,5 +299,5 @@ def _step_rates(config: Config, model: StateSpace) -> dict[str, tuple[float, flo
         for i, axis in enumerate(AXES):
             name = f"{body}.{axis}.walk"
             if drift.steps_per_day > 0 and name in model.names:
-                rates[name] = (drift.steps_per_day / 86400.0, drift.step_um[i] * 1e-6)
+                rates[name] = (drift.steps_per_day / 86400.0, drift.step_sigma_um[i] * 1e-6)
     return rates

@@ -216,10 +216,10 @@ class Predicted:
 def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoothed) -> Predicted:
     """Resolution of a tomogram of this scan, from the corrections and their σ (worst of eight edges and the axis).
 
-    Uncorrected: the displacements given out count in full. Corrected: what they leave is known only with the smoother's
-    covariance, ``tr(C)/N - 1'C1/N²`` per axis. Of C the diagonal and the first projection's row are known here, and the
-    mean of that row stands for the common error ``1'C1/N²``: exact when the error is a constant plus one that decorrelates
-    within a small part of the scan.
+    Uncorrected: the displacements given out count in full, and their error in addition. Corrected: their error alone,
+    known only with the smoother's covariance, ``tr(C)/N - 1'C1/N²`` per axis. Of C the diagonal and the first
+    projection's row are known here, and the mean of that row stands for the common error ``1'C1/N²``: exact when the
+    error is a constant plus one that decorrelates within a small part of the scan.
     """
     budget = budget_of(machine.config)
     pose = machine.pose
@@ -234,6 +234,6 @@ def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoot
     promised = tomogram_f10(budget, np.zeros_like(drift), angle)
     return Predicted(
         0.5e6 / promised,
-        0.5e6 / tomogram_f10(budget, drift, angle),
+        0.5e6 / tomogram_f10(budget, drift, angle, left),
         0.5e6 / tomogram_f10(budget, np.zeros_like(drift), angle, left),
     )

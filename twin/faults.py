@@ -14,7 +14,7 @@ PATTERNS = {
     r"^(source|object|detector|marker:[A-Za-z0-9_.-]+)$": "must be source, object, detector or marker:NAME",
     r"^https?://": "must begin with http:// or https://",
     r"^https?://[^\s/]+": "must be an address such as http://HOST:PORT/PATH",
-    r"^[^:\s]+:\d{1,5}$": "must be HOST:PORT, such as 127.0.0.1:8321",
+    r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5}$": "must be HOST:PORT, such as 127.0.0.1:8321",
     r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$": "must be the name of an HTTP header",
     r"^[\x20-\x7e]*$": "must hold printable ASCII only",
 }

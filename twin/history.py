@@ -72,6 +72,8 @@ class History:
             raise HistoryError(
                 f"{folder}: {owner} uses this store; stop it, or give store.folder another folder"
             ) from None
+        except FileExistsError:
+            raise HistoryError(f"{folder}: is a file, the store needs a folder; give store.folder another") from None
         except OSError as error:
             raise HistoryError(
                 f"{folder}: the store can't be written: {error.strerror}; give store.folder another"
@@ -87,6 +89,7 @@ class History:
                         f"{self.path}: has format {stored}, this ctwin reads {FORMAT}; use another folder"
                     )
                 self.set_meta("format", str(FORMAT))
+            self._recall()
         except BaseException as error:
             if hasattr(self, "connection"):
                 self.connection.close()
@@ -94,7 +97,6 @@ class History:
             if isinstance(error, sqlite3.Error):
                 raise HistoryError(f"{self.path}: {_cause(error)}") from None
             raise
-        self._recall()
 
     def _recall(self) -> None:
         """What is kept in memory, as the file has it."""
@@ -263,12 +265,19 @@ def open_to_read(folder: Path) -> sqlite3.Connection:
     path = folder / "history.sqlite"
     if not path.is_file():
         raise HistoryError(f"{folder}: no store there; name the state folder of a service (store.folder)")
-    try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10.0)
-        connection.execute("SELECT COUNT(*) FROM meta").fetchone()
-    except sqlite3.Error as error:
-        raise HistoryError(f"{path}: {_cause(error)}") from None
-    return connection
+    # a store at rest in a folder that can't be written to opens only when said to be immutable
+    still = not path.with_name(path.name + "-wal").exists()
+    problem: sqlite3.Error | None = None
+    for options in ("?mode=ro", "?mode=ro&immutable=1") if still else ("?mode=ro",):
+        connection = sqlite3.connect(path.resolve().as_uri() + options, uri=True, timeout=10.0)
+        try:
+            connection.execute("SELECT COUNT(*) FROM meta").fetchone()
+        except sqlite3.Error as error:
+            connection.close()
+            problem = error
+        else:
+            return connection
+    raise HistoryError(f"{path}: {_cause(problem or sqlite3.Error('unknown'))}")
 
 
 def read_batches(connection: sqlite3.Connection, after: int = 0) -> Iterator[StoredBatch]:

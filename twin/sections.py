@@ -163,6 +163,12 @@ class Drift(Section):
     steps_per_day: NonNegative = 0.0
     step_um: Spread = (0.0, 0.0, 0.0)
 
+    @property
+    def step_sigma_um(self) -> Spread:
+        """Usual size of a step per axis [µm]; where none is stated, five times the random walk of an hour."""
+        u, v, w = self.step_um if any(self.step_um) else (5.0 * walk for walk in self.random_walk_um_per_sqrt_h)
+        return u, v, w
+
     @model_validator(mode="after")
     def _keys_of_the_model(self) -> Drift:
         if (self.model == "ornstein_uhlenbeck") != (self.sigma_um is not None and self.correlation_min is not None):
@@ -171,8 +177,8 @@ class Drift(Section):
             raise ValueError("rate_walk_um_per_h_per_sqrt_h belongs to model = 'integrated_walk', which needs it")
         if self.warmup_min[0] >= self.warmup_min[1]:
             raise ValueError("warmup_min is a range: its first value must be smaller than its second")
-        if (self.steps_per_day > 0) != any(self.step_um):
-            raise ValueError("steps_per_day needs step_um, the usual size of a step per axis, and the other way round")
+        if any(self.step_um) and not self.steps_per_day:
+            raise ValueError("step_um belongs to steps_per_day, which must be above 0")
         return self
 
 
@@ -331,6 +337,6 @@ class Publish(Section):
 class Http(Section):
     """Status page."""
 
-    listen: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")] = "127.0.0.1:8321"
+    listen: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5}$")] = "127.0.0.1:8321"
     tls_certificate: str | None = None
     tokens_file: str | None = None

@@ -27,6 +27,7 @@ from twin.history import History
 from twin.http import Health, make_app, serve
 from twin.metrics import SourceCounts, exposition
 from twin.pipeline import Pipeline
+from twin.publish.drain import DrainStatus
 from twin.publish.influx import Publisher
 from twin.publish.line_protocol import Tags
 from twin.scan import Scan
@@ -139,7 +140,7 @@ class Service:
         if influx is None:
             return None
         tags = Tags(self.config.system.site, self.config.system.name)
-        return Publisher(influx, tags, self.base / self.config.store.folder / "spool", self.base)
+        return Publisher(influx, tags, self.base / self.config.store.folder / "spool", self.base, on_problem=_tell)
 
     def _sinks(self) -> dict[str, Sink]:
         sinks: dict[str, Sink] = {}
@@ -364,3 +365,11 @@ def scan_of(run: Run) -> Scan:
         frames.angle_deg,
         tuple(str(kind) for kind in frames.kind),
     )
+
+
+def _tell(status: DrainStatus) -> None:
+    """Trouble with the database, when it begins, changes or is over; nothing is lost meanwhile, it waits in the spool."""
+    if status.state.healthy:
+        _log.info("%s: delivers again", status.target)
+    else:
+        _log.warning("%s: %s: %s; readings wait in the spool", status.target, status.state, status.words)

@@ -1,0 +1,1 @@
+"""Projections as a source of readings."""

@@ -165,6 +165,7 @@ def test_a_broker(tmp_path):
             try:
                 deaths = killed_again_and_again(killed, 32, 20)
             finally:
+                enough.set()
                 writer.join()
             killed.start_to_watch()
             for program in (calm, killed):

@@ -17,7 +17,7 @@ from models.forecast import BlurForecast, gathered_blur, propagate
 from twin.budget import budget_of
 from twin.core import SHIFTS, Twin
 
-POINTS = 33
+FEWEST, MOST = 9, 65
 NAMES = ("loss_uncorrected", "loss_corrected")
 
 
@@ -81,6 +81,8 @@ def look_ahead(twin: Twin) -> Outlook:
     budget, outputs = budget_of(config), twin.outputs()
     rows = np.ascontiguousarray(outputs.rows[list(SHIFTS)])
     horizon, duration = config.estimator.forecast_h * 3600.0, config.scan.duration_h * 3600.0
+    # one point per forecast to come, so that later forecasts speak about the same instants and replace earlier ones
+    points = int(np.clip(round(horizon / config.estimator.forecast_every_s) + 1, FEWEST, MOST))
     scale = twin.machine.pose.pixel_m / twin.machine.pose.magnification
     anchors = twin.anchors
     count = 0 if anchors is None else len(anchors.times)
@@ -90,11 +92,11 @@ def look_ahead(twin: Twin) -> Outlook:
     )
     worst = []
     for information in (None, twin.information_rate()):
-        path = propagate(model, belief.mean, belief.cov, rows, twin.inputs, horizon, POINTS, information, past_cross)
+        path = propagate(model, belief.mean, belief.cov, rows, twin.inputs, horizon, points, information, past_cross)
         axes = []
         for k in range(2):
             past_mean, past_cov = np.zeros(count), np.zeros((count, count))
-            ahead_mean = np.zeros(POINTS)
+            ahead_mean = np.zeros(points)
             if anchors is not None:
                 past_cov = anchors.cov[:, k, :, k]
             if information is None:
@@ -108,7 +110,7 @@ def look_ahead(twin: Twin) -> Outlook:
                     past_cov * scale**2,
                     ahead_mean * scale,
                     path.cov[:, k, :, k] * scale**2,
-                    path.past.reshape(count, 2, POINTS, 2)[:, k, :, k] * scale**2,
+                    path.past.reshape(count, 2, points, 2)[:, k, :, k] * scale**2,
                     path.times,
                     duration,
                 )

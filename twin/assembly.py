@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.blur import TEN_PERCENT_PER_FWHM
 from models.engine import Gate
 from models.estimate import Array
 from models.flux import FluxPrior, flux_blocks, flux_observation
@@ -68,7 +69,7 @@ def spot_fwhm_m(config: Config) -> tuple[float, float]:
     """Focal spot FWHM u, v [m], whichever convention the configuration uses."""
     if config.source.spot_fwhm_um is not None:
         return config.source.spot_fwhm_um[0] * 1e-6, config.source.spot_fwhm_um[1] * 1e-6
-    width = (config.source.spot_10_percent_um or 0.0) * 1e-6 / np.sqrt(np.log(10.0) / np.log(2.0))
+    width = (config.source.spot_10_percent_um or 0.0) * 1e-6 / TEN_PERCENT_PER_FWHM
     return float(width), float(width)
 
 

@@ -18,7 +18,6 @@ from twin.budget import budget_of
 from twin.core import SHIFTS, Twin
 
 FEWEST, MOST = 9, 65
-NAMES = ("loss_uncorrected", "loss_corrected")
 
 
 @dataclass(frozen=True)

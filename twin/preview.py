@@ -39,6 +39,8 @@ def preview(machine: Machine) -> Preview:
 
     The covariance of a linear filter does not depend on the readings, so zeros stand for them. Marker and flux channels
     without a period read once per projection. The scan is taken on 400 steps; readings within a step are combined.
+    Temperatures are taken at 20 °C, where the uncertainty of a sensitivity has no effect: where the machine swings by
+    kelvins, what is known will be less than said here.
     """
     config = machine.config
     duration = config.scan.duration_h * 3600.0

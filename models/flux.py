@@ -71,7 +71,7 @@ def flux_observation(channel: str, prior: FluxPrior, covariates: Sequence[str]) 
     return Observation(
         channel,
         flux_terms(prior),
-        covariates=tuple((beta(name), name) for name in covariates),
+        covariates=tuple((beta(name), name, 1.0) for name in covariates),
         floor_sigma=prior.floor,
         step_states=(LEVEL,),
         patience=1,  # the projection saw that flux: a breakdown of one projection must be corrected, not left out

@@ -70,7 +70,7 @@ def find_warm_up(
     if observation is None:
         raise ModelError(f"no channel {channel!r}; there are {', '.join(model.channels)}")
     members = [name for name in model.names if name.startswith(f"{bank}.")]
-    keep = [s for s, _ in (*observation.linear, *observation.covariates) if s not in members]
+    keep = [s for s in (*dict(observation.linear), *(s for s, _, _ in observation.covariates)) if s not in members]
     keep += [partner for partner in model.names if partner.endswith(".sin") and partner[:-3] + "cos" in keep]
     j = model.channels.index(channel)
     own = Steps(

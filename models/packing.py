@@ -32,7 +32,7 @@ class Terms:
         for observation in observations:
             rows += [(model.index(name), -1, -1, weight) for name, weight in observation.linear]
             rows += [(model.index(a), model.index(b), -1, weight) for a, b, weight in observation.products]
-            rows += [(model.index(name), -1, model.covariates.index(c), 1.0) for name, c in observation.covariates]
+            rows += [(model.index(name), -1, model.covariates.index(c), w) for name, c, w in observation.covariates]
             start.append(len(rows))
         return cls(
             _ints(start),

@@ -42,7 +42,7 @@ class Block:
 class Observation:
     """How one channel sees the states.
 
-    ``reading = constant + Σ coefficient·x_i + Σ coefficient·x_i·x_j + Σ x_i·covariate + noise``
+    ``reading = constant + Σ coefficient·x_i + Σ coefficient·x_i·x_j + Σ coefficient·x_i·covariate + noise``
 
     Attributes
     ----------
@@ -50,8 +50,8 @@ class Observation:
     linear : tuple of (state, coefficient)
     products : tuple of (state, state, coefficient)
         Bilinear terms (a sensitivity times a temperature); linearised at the current estimate.
-    covariates : tuple of (state, covariate)
-        Coefficient states multiplied by a known, varying number.
+    covariates : tuple of (state, covariate, coefficient)
+        States multiplied by a known, varying number and a coefficient.
     constant : float
     floor_sigma : float
         Model error added to the reading's own σ in quadrature.
@@ -64,7 +64,7 @@ class Observation:
     channel: str
     linear: tuple[tuple[str, float], ...]
     products: tuple[tuple[str, str, float], ...] = ()
-    covariates: tuple[tuple[str, str], ...] = ()
+    covariates: tuple[tuple[str, str, float], ...] = ()
     constant: float = 0.0
     floor_sigma: float = 0.0
     step_states: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ class StateSpace:
         if len(set(names)) != len(names):
             raise ModelError(f"two states share a name: {sorted({n for n in names if names.count(n) > 1})}")
         for observation in observations:
-            used = [s for s, _ in (*observation.linear, *observation.covariates)]
+            used = [s for s, _ in observation.linear] + [s for s, _, _ in observation.covariates]
             used += [s for a, b, _ in observation.products for s in (a, b)] + list(observation.step_states)
             for state in used:
                 if state not in names:

@@ -104,7 +104,10 @@ def test_products_and_covariates_agree_between_engines():
         np.diag([1.0, 0.09, 1.0]),
     )
     model = StateSpace.assemble(
-        [block], [Observation("z", (("t", 1.5),), (("t", "d", 1.5),), (("beta", "kv"),), constant=0.2)], 1.0, ("kv",)
+        [block],
+        [Observation("z", (("t", 1.5),), (("t", "d", 1.5),), (("beta", "kv", 0.7),), constant=0.2)],
+        1.0,
+        ("kv",),
     )
     steps = random_steps(rng, model, 60)
     steps.covariates[:] = rng.normal(size=steps.covariates.shape)

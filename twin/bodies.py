@@ -1,0 +1,93 @@
+"""What moves source, object and the mounts of markers: thermal network, expansion of their paths, drift of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from models.combination import Combination
+from models.focal import bank_names, integrated_walk, ornstein_uhlenbeck, random_walk, warmup_bank
+from models.statespace import Block
+from models.thermal import ThermalNode, network, temperature
+from twin.config import Config
+from twin.sections import Drift
+
+AXES = "uvw"
+BODIES = ("source", "object")
+
+Motions = dict[str, Combination]  # "body.axis" → displacement [m]; marker mounts as "marker:NAME.axis"
+
+
+def thermal_blocks(config: Config) -> list[Block]:
+    """The thermal network with its lagging sensors; nothing where no node is configured."""
+    if not config.nodes:
+        return []
+    lagged = [(c.name, c.at, c.lag_s) for c in config.channels if c.at is not None and c.lag_s > 0]
+    links = [(link.a, link.b, link.conductance_w_per_k) for link in config.links]
+    return [network([_node(config, node.name) for node in config.nodes], links, lagged)]
+
+
+def _node(config: Config, name: str) -> ThermalNode:
+    node = next(n for n in config.nodes if n.name == name)
+    minutes = node.time_constant_min
+    return ThermalNode(
+        name,
+        None if minutes is None else minutes * 60.0,
+        node.kelvin_per_watt,
+        node.capacity_j_per_k,
+        node.random_walk_k_per_sqrt_h / 60.0,
+        node.daily_k,
+        0.0,
+        node.initial_sigma_k,
+    )
+
+
+def moving_bodies(config: Config) -> tuple[list[Block], Motions]:
+    """Blocks of drift and sensitivity, and each body's displacement along each axis in terms of states."""
+    blocks: list[Block] = []
+    motions: Motions = {f"{body}.{axis}": Combination() for body in (*BODIES, "detector") for axis in AXES}
+    for body in BODIES:
+        drift: Drift = getattr(config.drift, body)
+        for i, axis in enumerate(AXES):
+            for block, terms in _drift_blocks(f"{body}.{axis}", drift, i):
+                blocks.append(block)
+                for state in terms:
+                    motions[f"{body}.{axis}"].put(state)
+    blocks += _expansion(config, motions)
+    return blocks, motions
+
+
+def _drift_blocks(name: str, drift: Drift, i: int) -> Iterator[tuple[Block, tuple[str, ...]]]:
+    """Blocks of one body's axis, each with the labels that add up to its displacement."""
+    walk = drift.random_walk_um_per_sqrt_h[i] * 1e-6 / 60.0
+    label = f"{name}.walk"
+    if drift.model == "ornstein_uhlenbeck" and drift.sigma_um and drift.correlation_min and drift.sigma_um[i] > 0:
+        yield (
+            ornstein_uhlenbeck(f"{name}.ou", "m", drift.sigma_um[i] * 1e-6, drift.correlation_min * 60.0),
+            (f"{name}.ou",),
+        )
+    if drift.model == "integrated_walk" and drift.rate_walk_um_per_h_per_sqrt_h:
+        rate = drift.rate_walk_um_per_h_per_sqrt_h[i] * 1e-6 / 3600.0
+        yield integrated_walk(label, "m", walk, rate / 60.0, rate * 10.0), (label,)
+    elif walk > 0 or drift.steps_per_day > 0:
+        yield random_walk(label, "m", walk), (label,)
+    if drift.warmup_um[i] > 0:
+        low, high = drift.warmup_min
+        bank = f"{name}.warmup"
+        yield warmup_bank(bank, "m", drift.warmup_um[i] * 1e-6, (low * 60.0, high * 60.0)), bank_names(bank)
+
+
+def _expansion(config: Config, motions: Motions) -> Iterator[Block]:
+    """Sensitivities as states; each element's expansion is added to the motion of its body."""
+    for k, element in enumerate(config.elements):
+        scale = f"sensitivity.{k + 1}"
+        if element.sensitivity_sigma > 0:
+            yield random_walk(scale, "1", 0.0, element.sensitivity_sigma)
+        for i, axis in enumerate(AXES):
+            weight = element.metres_per_kelvin * element.direction[i]
+            if weight == 0.0:
+                continue
+            motion = motions.setdefault(f"{element.body}.{axis}", Combination())
+            node = temperature(element.node)
+            motion.put(node, weight)
+            if element.sensitivity_sigma > 0:
+                motion.products.append((node, scale, weight))

@@ -126,7 +126,11 @@ Engine = Callable[[StateSpace, Packed, Belief, Steps, Gate, bool], Record]
 
 
 def _known_inputs(model: StateSpace, steps: Steps) -> Array:
-    return np.ascontiguousarray(steps.inputs @ model.input_matrix.T)
+    # input by input: a matrix product may round differently for one step than for many, and a restart would show
+    driven = np.zeros((len(steps), len(model.names)))
+    for k in range(len(model.inputs)):
+        driven += steps.inputs[:, k, None] * model.input_matrix[:, k]
+    return driven
 
 
 def compiled(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False) -> Record:

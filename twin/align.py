@@ -41,8 +41,9 @@ class Aligner:
     replay of the journal closes the same steps with the same content.
     """
 
-    def __init__(self, grid_s: float, late_s: float) -> None:
+    def __init__(self, grid_s: float, late_s: float, circular: frozenset[str] = frozenset()) -> None:
         self.grid_s, self.late_s = grid_s, late_s
+        self._circular = circular  # channels of angles [rad]: 359° and 1° make 0°, not 180°
         self.policy = TimestampPolicy()
         self.drops: Counter[tuple[str, str]] = Counter()
         self._open: dict[int, dict[str, list[tuple[float, float]]]] = {}
@@ -116,10 +117,19 @@ class Aligner:
                 return out
             self._next = first
         while (self._next + 0.5) * self.grid_s <= until:
-            cells = {channel: _mean(values) for channel, values in sorted(self._open.pop(self._next, {}).items())}
+            cells = {
+                channel: _mean(_unwound(values) if channel in self._circular else values)
+                for channel, values in sorted(self._open.pop(self._next, {}).items())
+            }
             out.append(Vector(self._next * self.grid_s, cells))
             self._next += 1
         return out
+
+
+def _unwound(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Angles brought to within half a turn of the first one."""
+    first = values[0][0]
+    return [(first + math.remainder(value - first, 2.0 * math.pi), sigma) for value, sigma in values]
 
 
 def _mean(values: list[tuple[float, float]]) -> Cell:

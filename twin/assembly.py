@@ -12,6 +12,7 @@ from models.estimate import Array
 from models.geometry import ConeBeam
 from models.statespace import Observation, StateSpace
 from models.thermal import REFERENCE_K, temperature
+from models.turning import is_angle
 from twin.bodies import AXES, BODIES, moving_bodies, thermal_blocks
 from twin.config import Config
 from twin.flux_channels import covariate_value, flux_covariates, flux_model, flux_prior
@@ -79,8 +80,10 @@ def assemble(config: Config) -> Machine:
     flux_states, fluxes = flux_model(config)
     blocks += flux_states
     observations += fluxes
-    model = StateSpace.assemble(blocks, observations, config.estimator.grid_s, flux_covariates(config))
     outputs = machine_outputs(pose, motions, fluxes)
+    angles = (name for o in (*observations, *outputs) for _, name, _ in o.covariates if is_angle(name))
+    covariates = [*flux_covariates(config), *dict.fromkeys(angles)]
+    model = StateSpace.assemble(blocks, observations, config.estimator.grid_s, covariates)
     return Machine(config, pose, model, outputs, _rearmed(model), _gate(config, model), _step_rates(config, model))
 
 

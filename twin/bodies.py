@@ -8,6 +8,7 @@ from models.combination import Combination
 from models.focal import bank_names, integrated_walk, ornstein_uhlenbeck, random_walk, warmup_bank
 from models.statespace import Block
 from models.thermal import ThermalNode, network, temperature
+from models.turning import sample_creep
 from twin.config import Config
 from twin.sections import Drift
 
@@ -52,6 +53,12 @@ def moving_bodies(config: Config) -> tuple[list[Block], Motions]:
                 blocks.append(block)
                 for state in terms:
                     motions[f"{body}.{axis}"].put(state)
+    creep = config.drift.sample.random_walk_um_per_sqrt_h * 1e-6 / 60.0
+    if creep > 0:
+        sample, turned = sample_creep(creep)
+        blocks += sample
+        for axis, motion in turned.items():
+            motions[f"object.{axis}"].add(motion)
     blocks += _expansion(config, motions)
     return blocks, motions
 

@@ -19,6 +19,7 @@ from sensors.reading import Reading
 from twin.align import Aligner, Vector
 from twin.assembly import OUTPUTS, Machine, assemble
 from twin.config import Config
+from twin.turning import still
 from twin.vectorise import Vectoriser
 
 NIS_MEMORY = 500  # readings over which the mean normalised innovation is taken
@@ -65,8 +66,9 @@ class Twin:
         self.machine: Machine = assemble(config)
         self.config = config
         self.model_id = self.machine.model.model_id
-        self.aligner = Aligner(config.estimator.grid_s, config.estimator.late_s)
-        self.vectoriser = Vectoriser(self.machine)
+        angles = frozenset(c.name for c in config.channels if c.quantity == "angle")
+        self.aligner = Aligner(config.estimator.grid_s, config.estimator.late_s, angles)
+        self.vectoriser = Vectoriser(self.machine, self._left_out)
         self.belief = Belief.prior(self.machine.model)
         self.time = math.nan
         self.gated = 0
@@ -121,6 +123,9 @@ class Twin:
             mean, cov = self.belief.mean.copy(), self.belief.cov.copy()
             yield Estimate(vector.time, model.names, model.units, mean, cov, innovation, self.model_id)
 
+    def _left_out(self, channel: str, cause: str, count: int) -> None:
+        self.aligner.drops[channel, cause] += count
+
     def begin_scan(self, started: float) -> None:
         """From here on the course of the image content is remembered; called between updates."""
         self.scan_started = started
@@ -135,7 +140,7 @@ class Twin:
             return
         self.anchors.follow(self.machine.model.transition, record)
         if not self.anchors.times or self.time >= self.anchors.times[-1] + self.anchors.spacing_s:
-            outputs = self.outputs()
+            outputs = self.outputs(turning=False)
             here = list(SHIFTS)
             self.anchors.drop(self.time, outputs.mean[here], outputs.rows[here], self.belief.cov)
 
@@ -144,12 +149,13 @@ class Twin:
         """Mean normalised innovation squared over the last readings; 1 when the model fits its machine."""
         return sum(self._nis) / len(self._nis) if self._nis else math.nan
 
-    def outputs(self) -> Outputs:
-        """What is wanted from the present belief."""
+    def outputs(self, turning: bool = True) -> Outputs:
+        """What is wanted from the present belief; with ``turning=False`` as if the stage stood at angle 0 all the time."""
         rows = np.zeros((len(OUTPUTS), self._packed.n))
         t = self._terms
+        covariates = self._covariates if turning else still(self.machine.model, self._covariates)
         mean = output_rows(
-            self.belief.mean, self._covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows
+            self.belief.mean, covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows
         )
         return Outputs(mean, rows @ self.belief.cov @ rows.T, rows)
 
@@ -159,12 +165,20 @@ class Twin:
         return self._inputs
 
     def information_rate(self) -> Array:
-        """Information per second that readings have brought over the last hour, (n, n)."""
+        """Information per second that readings have brought over the last hour, (n, n); the stage held at angle 0."""
         n = self._packed.n
         rows = np.zeros((len(self.machine.model.channels), n))
         t = self._packed.terms
         output_rows(
-            self.belief.mean, self._covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows
+            self.belief.mean,
+            still(self.machine.model, self._covariates),
+            t.start,
+            t.state,
+            t.other,
+            t.covariate,
+            t.weight,
+            t.constant,
+            rows,
         )
         return np.asarray((rows.T * self._rates) @ rows)
 

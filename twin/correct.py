@@ -20,7 +20,9 @@ from twin.align import Aligner, Vector
 from twin.assembly import OUTPUTS, Machine
 from twin.budget import budget_of
 from twin.core import Twin
+from twin.per_projection import EARLY, PerProjection, per_projection, places
 from twin.scan import Scan
+from twin.turning import Turned
 from twin.vectorise import Vectoriser
 
 LATE_S = 3600.0  # afterwards there is no hurry: what came too late for the live estimate still counts
@@ -71,13 +73,15 @@ def correct(
 
     Notes
     -----
-    Displacements between two instants of the estimator's grid are interpolated linearly; flux, which follows covariates
-    that jump from projection to projection, is taken at the nearest instant.
+    Displacements between two instants of the estimator's grid are interpolated linearly, what turns with the stage in
+    the sample's own frame, and then turned by the projection's own angle. Flux, which follows covariates that jump from
+    projection to projection, is taken at the nearest instant.
     """
     twin = Twin(machine.config)
     if start is not None:
         twin.restore(start)
     aligner, vectoriser, prior = twin.aligner, twin.vectoriser, twin.belief
+    vectoriser.turn_with(scan)
     aligner.late_s = max(aligner.late_s, LATE_S)
     steps, first = collect(aligner, vectoriser, batches)
     frames = scan.only("projection")
@@ -91,14 +95,15 @@ def correct(
             f"the scan {_span(frames.time[0], frames.time[-1])} (clocks, zones?)"
         )
     steps = _padded(machine, steps, int(np.ceil(-place[0])), int(np.ceil(place[-1])) + 1 - len(steps))
-    place = place + max(int(np.ceil(-place[0])), 0)
+    reference = int(np.floor(place[0] + EARLY)) + max(int(np.ceil(-place[0])), 0)
+    turned = Turned.of(machine.outputs)
     expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
     smoothed = smooth(
         machine.model,
         prior,
         steps,
-        machine.outputs,
-        reference=round(float(place[0])),
+        turned.wanted,
+        reference=reference,
         gate=machine.gate,
         step_states=expected,
         run=engine(machine.config.estimator.engine),
@@ -108,7 +113,7 @@ def correct(
     drops: dict[str, int] = {}
     for (_, cause), count in aligner.drops.items():
         drops[cause] = drops.get(cause, 0) + count
-    return Corrected(_correction(machine, smoothed, frames, place, used), smoothed, used, drops)
+    return Corrected(_correction(machine, smoothed, frames, used), smoothed, used, drops)
 
 
 def collect(
@@ -155,23 +160,10 @@ def _span(a: float, b: float) -> str:
     return f"{iso(a)} to {iso(b)}"
 
 
-def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, place: Array, used: dict[str, int]) -> Correction:
-    mean, variance = smoothed.difference()
-    low = np.clip(np.floor(place).astype(int), 0, len(mean) - 1)
-    high = np.minimum(low + 1, len(mean) - 1)
-    part = (place - low)[:, None]
-    near = np.clip(np.rint(place).astype(int), 0, len(mean) - 1)
-
-    def at(values: Array, first: Array) -> Array:
-        return np.asarray((1.0 - part) * values[low] + part * values[high] - first)
-
-    values = at(mean, np.zeros(mean.shape[1]))
-    values = values - values[0]
-    std = np.sqrt(at(variance, np.zeros(mean.shape[1])))
-    std[0] = 0.0
-    flux = OUTPUTS.index("flux")
-    ratio = np.exp(mean[near, flux] - mean[near[0], flux])
-    ratio_std = ratio * np.sqrt(variance[near, flux])
+def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, used: dict[str, int]) -> Correction:
+    found = _at_projections(machine, smoothed, frames.time, np.deg2rad(frames.angle_deg))
+    values, std = found.mean, np.sqrt(found.variance)
+    ratio, ratio_std = _flux(machine, smoothed, frames.time)
     s, o, shift = slice(0, 3), slice(3, 6), slice(6, 8)
     zeros = np.zeros((len(frames), 3))
     provenance = (
@@ -204,6 +196,20 @@ def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, place: Array
     )
 
 
+def _at_projections(machine: Machine, smoothed: Smoothed, time: Array, angle_rad: Array) -> PerProjection:
+    place = places(time, smoothed.reference, machine.config.estimator.grid_s)
+    return per_projection(smoothed, Turned.of(machine.outputs), place, angle_rad)
+
+
+def _flux(machine: Machine, smoothed: Smoothed, time: Array) -> tuple[Array, Array]:
+    """Factor of the flux at each projection and its σ."""
+    mean, variance = smoothed.difference()
+    place = places(time, smoothed.reference, machine.config.estimator.grid_s)
+    near, flux = np.clip(np.rint(place).astype(int), 0, len(mean) - 1), OUTPUTS.index("flux")
+    ratio = np.exp(mean[near, flux] - mean[near[0], flux])
+    return ratio, ratio * np.sqrt(variance[near, flux])
+
+
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """Half-pitch at 10 % MTF of a scan [µm]: promised by the static budget, without correction, with it."""
@@ -219,18 +225,19 @@ def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoot
     Uncorrected: the displacements given out count in full, and their error in addition. Corrected: their error alone,
     known only with the smoother's covariance, ``tr(C)/N - 1'C1/N²`` per axis. Of C the diagonal and the first
     projection's row are known here, and the mean of that row stands for the common error ``1'C1/N²``: exact when the
-    error is a constant plus one that decorrelates within a small part of the scan.
+    error is a constant plus one that decorrelates within a small part of the scan. What is fixed to the sample is taken
+    in the sample's frame, where a common error is again only a shift.
     """
     budget = budget_of(machine.config)
     pose = machine.pose
     drift = pose.object_plane_m(correction.shift_px)
     angle = np.deg2rad(correction.angle_deg)
     scale = float(pose.object_plane_m(np.array(1.0)))
+    known = _at_projections(machine, smoothed, correction.time, np.zeros_like(angle))
     left = 0.0
     for k in range(2):
         i = OUTPUTS.index("shift.u") + k
-        own, common = smoothed.cov[smoothed.reference :, i, i], smoothed.cross[smoothed.reference :, i, i]
-        left = max(left, float(own.mean() - common.mean()) * scale**2)
+        left = max(left, float(known.own[:, i].mean() - known.common[:, i].mean()) * scale**2)
     promised = tomogram_f10(budget, np.zeros_like(drift), angle)
     return Predicted(
         0.5e6 / promised,

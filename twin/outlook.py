@@ -77,7 +77,8 @@ def look_ahead(twin: Twin) -> Outlook:
     error that stays when every projection is corrected, readings coming ahead as they came over the last hour.
     """
     config, model, belief = twin.config, twin.machine.model, twin.belief
-    budget, outputs = budget_of(config), twin.outputs()
+    # in the frame of the sample: a creep that stays only says where it sits, though it goes round with the stage
+    budget, outputs = budget_of(config), twin.outputs(turning=False)
     rows = np.ascontiguousarray(outputs.rows[list(SHIFTS)])
     horizon, duration = config.estimator.forecast_h * 3600.0, config.scan.duration_h * 3600.0
     # one point per forecast to come, so that later forecasts speak about the same instants and replace earlier ones

@@ -50,6 +50,8 @@ class Pipeline:
         self.config, self.history, self.publisher = config, history, publisher
         self.channels: dict[str, Channel] = channels_of(config)
         self.twin = Twin(config)
+        if scan is not None:
+            self.twin.vectoriser.turn_with(scan)
         with history.transaction():
             self.episodes = EpisodeStore(history.connection, [sink.name for sink in config.sinks])
         self.book = Book(rules_of(config), self.episodes)

@@ -11,6 +11,7 @@ from models.estimate import Array
 from models.smoother import smooth
 from twin.assembly import OUTPUTS, Machine, assemble
 from twin.budget import resolution_of
+from twin.turning import planned
 from twin.vectorise import DEFAULT_SIGMA
 
 CHECKED = ("source.u", "source.v", "source.w", "object.u", "object.v", "object.w", "shift.u", "shift.v", "flux")
@@ -51,7 +52,7 @@ def preview(machine: Machine) -> Preview:
     sigma = {c.name: c for c in config.channels}
     result = {}
     for read in (False, True):
-        steps = Steps.empty(model.model, count)
+        steps = replace(Steps.empty(model.model, count), covariates=planned(model.model, count))
         if read:
             for j, name in enumerate(model.model.channels):
                 channel = sigma[name]

@@ -13,6 +13,7 @@ import numpy as np
 from alerts.record import record
 from models.estimate import Estimate
 from models.identify import WarmUp, find_warm_up
+from models.turning import is_angle
 from sensors.reading import Reading
 from twin.assembly import flux_prior
 from twin.atomic import make_folder, write_atomic
@@ -105,6 +106,8 @@ def _coefficients(twin: Twin) -> dict[str, tuple[float, float]]:
     model = twin.machine.model
     out = {}
     for name in model.covariates:
+        if is_angle(name):
+            continue
         i = model.index(f"flux.beta.{name}")
         out[name] = (float(twin.belief.mean[i]), float(np.sqrt(twin.belief.cov[i, i])))
     return out

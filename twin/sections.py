@@ -183,9 +183,9 @@ class Drift(Section):
 
 
 class SampleDrift(Section):
-    """Creep of the sample on the stage, which turns with the angle; only zero is modelled so far, and nothing else taken."""
+    """Creep of the sample on the stage, which turns with the angle; the same in every direction of the sample."""
 
-    random_walk_um_per_sqrt_h: Annotated[float, Field(ge=0, le=0)] = 0.0
+    random_walk_um_per_sqrt_h: NonNegative = 0.0
 
 
 class Drifts(Section):

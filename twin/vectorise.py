@@ -1,17 +1,21 @@
-"""Vectors of readings → steps of the model: marker px, log flux, covariates held, tube power, re-armed warm-up."""
+"""Vectors of readings → steps of the model: marker px, log flux, covariates, the angle, tube power, re-armed warm-up."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from models.engine import Steps
+from models.estimate import Array
 from models.flux import log_reading
+from models.turning import is_angle, of_angle
 from twin.align import Cell, Vector
 from twin.assembly import Machine, covariate_value
+from twin.scan import Scan
+from twin.turning import ScanAngles
 
 # σ of a reading that brings none and whose channel states none: K, px, fraction of the flux.
 DEFAULT_SIGMA = {"temperature": 0.05, "temperature_difference": 0.05, "marker_shift": 0.1, "flux": 1e-3}
@@ -20,13 +24,24 @@ TUBE_OFF_V = 1e3
 
 
 class Vectoriser:
-    """Keeps what is held between steps: last covariates, kV and µA, and whether the tube is on."""
+    """Keeps what is held between steps: last covariates, kV and µA, whether the tube is on, and the stage's angle.
 
-    def __init__(self, machine: Machine) -> None:
+    The angle of a step is that of the scan's own projections where a scan is known (:meth:`turn_with`), else that of a
+    channel of quantity ``angle``, held until that channel counts as silent. While neither tells the angle, readings that
+    depend on it are left out and reported to ``left_out`` (channel, cause, count).
+    """
+
+    def __init__(self, machine: Machine, left_out: Callable[[str, str, int], None] = lambda *_: None) -> None:
         self._machine = machine
+        self._left_out = left_out
         self._columns = {name: i for i, name in enumerate(machine.model.channels)}
         channels = machine.config.channels
         self._quantity = {c.name: c.quantity for c in channels}
+        self._angles = [name for name in machine.model.covariates if is_angle(name)]
+        self._turning = {o.channel for o in machine.model.observations if any(is_angle(c) for _, c, _ in o.covariates)}
+        self._silent_s = {c.name: c.stale_after_s or math.inf for c in channels if c.quantity == "angle"}
+        self._scan: ScanAngles | None = None
+        self._angle: tuple[float, float] | None = None  # value [rad], until when it holds
         self._held: dict[str, float] = {}
         self._operating: tuple[float, float] | None = None
 
@@ -42,15 +57,43 @@ class Vectoriser:
         z, variance = [math.nan] * len(self._columns), [1.0] * len(self._columns)
         for channel, cell in vector.cells.items():
             quantity = self._quantity.get(channel)
+            if quantity == "angle":
+                self._angle = cell.value, vector.time + self._silent_s[channel]
             if quantity in ("voltage", "current", "detector_shift"):
                 self._held[quantity] = cell.value
             column = self._columns.get(channel)
             if column is not None:
                 z[column], variance[column] = self._scaled(quantity or "", cell)
         opened = self._rearmed()
-        covariates = [covariate_value(self._machine.config, name, self._nominal(name)) for name in model.covariates]
+        turned = self._turned(vector.time)
+        if turned is None:
+            for channel in self._turning & vector.cells.keys():
+                z[self._columns[channel]] = math.nan
+                self._left_out(channel, "no angle", vector.cells[channel].count)
+        angle = dict(zip(self._angles, self._still() if turned is None else turned, strict=True))
+        covariates = [
+            float(angle[name]) if name in angle else covariate_value(self._machine.config, name, self._nominal(name))
+            for name in model.covariates
+        ]
         power = self._nominal("voltage") * self._nominal("current") if self._on() else 0.0
         return z, variance, covariates, [power] * len(model.inputs), opened
+
+    def turn_with(self, scan: Scan) -> None:
+        """From here on the angles of a scan's projections are known."""
+        self._scan = ScanAngles(scan, self._machine.model.step_s)
+
+    def _turned(self, time: float) -> Array | None:
+        """Angle covariates of a step; None where nobody knows the angle."""
+        if not self._angles:
+            return of_angle([], np.array(0.0))
+        known = None if self._scan is None else self._scan.covariates(self._angles, time)
+        if known is None and self._angle is not None and time <= self._angle[1]:
+            known = of_angle(self._angles, np.array(self._angle[0]))
+        return known
+
+    def _still(self) -> Array:
+        """Where the angle is unknown outputs stand as at the last one, or at 0."""
+        return of_angle(self._angles, np.array(0.0 if self._angle is None else self._angle[0]))
 
     def _scaled(self, quantity: str, cell: Cell) -> tuple[float, float]:
         sigma = cell.sigma
@@ -86,10 +129,13 @@ class Vectoriser:
 
     def state(self) -> dict[str, Any]:
         """What is held, as JSON-able data."""
-        return {"held": dict(self._held), "operating": self._operating}
+        angle = None if self._angle is None else [self._angle[0], self._angle[1] if self._angle[1] < math.inf else None]
+        return {"held": dict(self._held), "operating": self._operating, "angle": angle}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state` was taken."""
         self._held = dict(state["held"])
+        angle = state.get("angle")
+        self._angle = None if angle is None else (float(angle[0]), math.inf if angle[1] is None else float(angle[1]))
         operating = state["operating"]
         self._operating = None if operating is None else (float(operating[0]), float(operating[1]))

@@ -60,7 +60,7 @@ def _check(given: argparse.Namespace) -> int:
             },
             "half_pitch10_um": known.promised_um, "limit_um": known.limit_um, "reachable": reachable,
             "sigma_without_readings": known.prior, "sigma_with_readings": known.posterior, "hidden": known.hidden(),
-            "notes": list(_notes(config)),
+            "notes": list(notes_of(config)),
         }, indent=1))  # fmt: skip
         return 0 if reachable else 1
     m = machine.pose.magnification
@@ -84,7 +84,7 @@ def _check(given: argparse.Namespace) -> int:
     say(table(_rows(known)))
     for name in known.hidden():
         say(f"  {name}: these channels can't tell it; another marker depth or a calibrated thermometer would")
-    for note in _notes(config):
+    for note in notes_of(config):
         say(f"  note: {note}")
     return 0 if reachable else 1
 
@@ -98,8 +98,9 @@ def _rows(known: Preview) -> list[list[str]]:
     return rows
 
 
-def _notes(config: Config) -> list[str]:
-    notes = []
+def notes_of(config: Config) -> list[str]:
+    """What is allowed, but hardly meant: one line each."""
+    notes = list(_turning_notes(config))
     delivered = {c.quantity for c in config.channels}
     for channel in config.channels:
         for covariate in channel.covariates:
@@ -123,3 +124,15 @@ def _notes(config: Config) -> list[str]:
     if config.modes and not any(mode.amplitude_nm for mode in config.modes):
         notes.append("mode: no amplitude_nm is stated; vibration adds nothing to the budget")
     return notes
+
+
+def _turning_notes(config: Config) -> Iterator[str]:
+    channel = next((c for c in config.channels if c.quantity == "angle"), None)
+    if config.drift.sample.random_walk_um_per_sqrt_h > 0:
+        if channel is None:
+            yield (
+                "drift.sample: no channel of quantity angle; outside a scan whose angles are known, readings of markers "
+                "on the object are left out (counted as: no angle). Corrections of a scan take its own angles"
+            )
+        elif channel.stale_after_s is None:
+            yield f"channel[{channel.name}].stale_after_s: not stated; its last angle is held for ever"

@@ -1,4 +1,4 @@
-"""The thermal network against analytic solutions and against heat conduction by finite differences."""
+"""The thermal network against an ODE solver and simple courses; closed solutions and bars are in test_heat.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from models.engine import Belief, Gate, Steps, compiled
 from models.estimate import ModelError
 from models.packing import Packed
-from models.statespace import StateSpace, discretise
+from models.statespace import StateSpace
 from models.thermal import ThermalNode, network
 
 WIDE = Gate(1e9)
@@ -75,27 +75,6 @@ def test_daily_swing_returns_after_a_day_with_its_amplitude():
     assert mean[-1, 0] == pytest.approx(0.3, abs=1e-9)
     assert np.ptp(mean[:, 0]) == pytest.approx(0.6, rel=1e-3)
     assert np.trace(block.cov[1:, 1:]) == pytest.approx(0.3**2)
-
-
-def test_three_nodes_stand_for_a_bar_as_far_as_lumps_can():
-    """A bar warmed at its foot (finite differences, 200 cells) against one node with the bar's own mean lag."""
-    length, diffusivity, cells = 0.04, 4e-6, 200
-    dx = length / cells
-    lap = (np.diag(-2.0 * np.ones(cells)) + np.diag(np.ones(cells - 1), 1) + np.diag(np.ones(cells - 1), -1)) / dx**2
-    lap[0, 0], lap[-1, -1] = -3.0 / dx**2, -1.0 / dx**2
-    a, _, b = discretise(
-        diffusivity * lap, np.zeros((cells, cells)), diffusivity * np.eye(cells)[:, [0]] * 2 / dx**2, 5.0
-    )
-    x, mean = np.zeros(cells), []
-    for _ in range(400):
-        x = a @ x + b[:, 0]
-        mean.append(x.mean())
-    lag = length**2 / (3.0 * diffusivity)  # first moment of the mean temperature's step response
-    node = run(
-        network([ThermalNode("ambient"), ThermalNode("bar", time_constant_s=lag)], []), 400, 5.0, start=[1.0, 0.0]
-    )
-    assert np.abs(np.array(mean) - node[:, 1]).max() < 0.12
-    assert np.abs(np.array(mean) - node[:, 1])[200:].max() < 0.03
 
 
 def test_a_link_needs_heat_capacities():

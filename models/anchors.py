@@ -46,22 +46,42 @@ class Anchors:
         self.cov = np.zeros((0, self.q, 0, self.q))
         self.cross = np.zeros((0, self.q, self.n))
 
-    def follow(self, transition: Array, record: Record) -> None:
-        """Carry the anchors through one recorded step (a pass of length 1 that kept its rows and gains)."""
+    def follow(self, transition: Array, record: Record) -> Array:
+        """Carry the anchors through one recorded step (a pass of length 1 that kept its rows and gains).
+
+        Returns by how much each scalar's innovation moved the anchors, (m, K·q).
+        """
         count = len(self.times)
+        gain = np.zeros((record.spread.shape[1], count * self.q))
         if count == 0:
-            return
+            return gain
         cross = self.cross.reshape(count * self.q, self.n) @ transition.T
         mean, cov = self.mean.reshape(-1), self.cov.reshape(count * self.q, count * self.q)
         for j, s in enumerate(record.spread[0]):
             if not s > 0:
                 continue
             g = cross @ record.row[0, j]
+            gain[j] = g / s
             mean = mean + g * (record.innovation[0, j] / s)
             cov = cov - np.outer(g, g) / s
             cross = cross - np.outer(g, record.gain[0, j])
         self.mean, self.cov = mean.reshape(count, self.q), cov.reshape(count, self.q, count, self.q)
         self.cross = cross.reshape(count, self.q, self.n)
+        return gain
+
+    def copy(self) -> Anchors:
+        """Independent copy; arrays are shared, because they are replaced and never changed."""
+        twin = Anchors(self.q, self.n, self.spacing_s, list(self.times))
+        twin.mean, twin.cov, twin.cross = self.mean, self.cov, self.cross
+        return twin
+
+    def shift(self, mean: Array, cov: Array) -> None:
+        """Add a mixture's moments of anchors and state together: mean (K·q + n,), cov (K·q + n, K·q + n)."""
+        k = len(self.times)
+        a = k * self.q
+        self.mean = self.mean + mean[:a].reshape(k, self.q)
+        self.cov = self.cov + cov[:a, :a].reshape(k, self.q, k, self.q)
+        self.cross = self.cross + cov[:a, a:].reshape(k, self.q, self.n)
 
     def drop(self, time: float, mean: Array, rows: Array, state_cov: Array) -> None:
         """Drop an anchor at the present instant, if the last one is a spacing away."""

@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from models.anchors import Anchors
-from models.engine import Belief, Record, engine
+from models.engine import Belief, engine
 from models.estimate import Array, Estimate, ModelError
 from models.kalman import output_rows
 from models.packing import Packed, Terms
+from models.recognition import Recognition
+from models.steps import StepEvent
 from sensors.reading import Reading
 from twin.align import Aligner, Vector
 from twin.assembly import OUTPUTS, Machine, assemble
 from twin.config import Config
+from twin.stepping import steppings
 from twin.turning import still
 from twin.vectorise import Vectoriser
 
 NIS_MEMORY = 500  # readings over which the mean normalised innovation is taken
 RATE_MEMORY_S = 3600.0
+EVENTS = 64  # recognised steps that are remembered
 SHIFTS = (OUTPUTS.index("shift.u"), OUTPUTS.index("shift.v"))
 ANCHOR_S = 300.0  # spacing of the anchors at the start of a scan; doubles as the scan grows
 
@@ -69,14 +73,20 @@ class Twin:
         angles = frozenset(c.name for c in config.channels if c.quantity == "angle")
         self.aligner = Aligner(config.estimator.grid_s, config.estimator.late_s, angles)
         self.vectoriser = Vectoriser(self.machine, self._left_out)
-        self.belief = Belief.prior(self.machine.model)
+        self.belief = Belief.prior(self.machine.model)  # of all branches and hypotheses together
         self.time = math.nan
         self.gated = 0
         self.scan_started = math.nan
-        self.anchors: Anchors | None = None
-        self._run = engine(config.estimator.engine)
+        self.recognised: deque[StepEvent] = deque(maxlen=EVENTS)
         self._packed = Packed.of(self.machine.model)
         self._terms = Terms.of(self.machine.model, self.machine.outputs)
+        self._filter = Recognition(
+            self.machine.model,
+            self._packed,
+            self.machine.gate,
+            engine(config.estimator.engine),
+            steppings(self.machine),
+        )
         self._nis: deque[float] = deque(maxlen=NIS_MEMORY)
         self._covariates = np.zeros(len(self.machine.model.covariates))
         self._inputs = np.zeros(len(self.machine.model.inputs))
@@ -102,11 +112,12 @@ class Twin:
         forget = math.exp(-model.step_s / RATE_MEMORY_S)
         for vector in vectors:
             steps = self.vectoriser.steps([vector])
-            record = self._run(model, self._packed, self.belief, steps, self.machine.gate, True)
+            record, events = self._filter.advance(vector.time, steps)
             self.time = vector.time
+            self.recognised.extend(events)
+            self.belief = self._filter.belief()
             self._covariates, self._inputs = steps.covariates[0], steps.inputs[0]
-            if self.anchors is not None:
-                self._anchor(record)
+            self._anchor()
             innovation = {}
             self._rates *= forget
             for j, name in enumerate(model.channels):
@@ -129,20 +140,34 @@ class Twin:
     def begin_scan(self, started: float) -> None:
         """From here on the course of the image content is remembered; called between updates."""
         self.scan_started = started
-        self.anchors = Anchors(len(SHIFTS), self._packed.n, ANCHOR_S)
+        self._filter.watch_past(self._no_anchors())
 
     def end_scan(self) -> None:
         """Forget the course of the scan."""
-        self.scan_started, self.anchors = math.nan, None
+        self.scan_started = math.nan
+        self._filter.watch_past(None)
 
-    def _anchor(self, record: Record) -> None:
-        if self.anchors is None or self.time < self.scan_started:
+    def _no_anchors(self) -> Anchors:
+        return Anchors(len(SHIFTS), self._packed.n, ANCHOR_S)
+
+    def _anchor(self) -> None:
+        anchors = self._filter.anchors
+        if anchors is None or self.time < self.scan_started:
             return
-        self.anchors.follow(self.machine.model.transition, record)
-        if not self.anchors.times or self.time >= self.anchors.times[-1] + self.anchors.spacing_s:
-            outputs = self.outputs(turning=False)
+        if not anchors.times or self.time >= anchors.times[-1] + anchors.spacing_s:
+            outputs = self._outputs(self._filter.plain, turning=False)
             here = list(SHIFTS)
-            self.anchors.drop(self.time, outputs.mean[here], outputs.rows[here], self.belief.cov)
+            self._filter.drop_anchor(self.time, outputs.mean[here], outputs.rows[here])
+
+    @property
+    def scanning(self) -> bool:
+        """Whether the course of a scan is being remembered."""
+        return self._filter.anchors is not None
+
+    @property
+    def anchors(self) -> Anchors | None:
+        """The course of the scan so far as it is known now; None without a scan."""
+        return self._filter.past()
 
     @property
     def nis(self) -> float:
@@ -151,13 +176,16 @@ class Twin:
 
     def outputs(self, turning: bool = True) -> Outputs:
         """What is wanted from the present belief; with ``turning=False`` as if the stage stood at angle 0 all the time."""
+        return self._outputs(self.belief, turning)
+
+    def _outputs(self, belief: Belief, turning: bool) -> Outputs:
         rows = np.zeros((len(OUTPUTS), self._packed.n))
         t = self._terms
         covariates = self._covariates if turning else still(self.machine.model, self._covariates)
         mean = output_rows(
-            self.belief.mean, covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows
+            belief.mean, covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows
         )
-        return Outputs(mean, rows @ self.belief.cov @ rows.T, rows)
+        return Outputs(mean, rows @ belief.cov @ rows.T, rows)
 
     @property
     def inputs(self) -> Array:
@@ -187,9 +215,8 @@ class Twin:
         return {
             "model_id": self.model_id,
             "time": None if math.isnan(self.time) else self.time,
-            "mean": self.belief.mean.tolist(),
-            "cov": self.belief.cov.tolist(),
-            "gated_run": self.belief.gated_run.tolist(),
+            "filter": self._filter.state(),
+            "recognised": [asdict(event) for event in self.recognised],
             "gated": self.gated,
             "nis": list(self._nis),
             "rates": self._rates.tolist(),
@@ -198,7 +225,6 @@ class Twin:
             "aligner": self.aligner.state(),
             "vectoriser": self.vectoriser.state(),
             "scan_started": None if math.isnan(self.scan_started) else self.scan_started,
-            "anchors": None if self.anchors is None else self.anchors.state(),
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -209,11 +235,10 @@ class Twin:
                 f"{self.model_id}; start with an empty store, or restore the configuration it was made with"
             )
         self.time = math.nan if snapshot["time"] is None else float(snapshot["time"])
-        self.belief = Belief(
-            np.array(snapshot["mean"], float),
-            np.array(snapshot["cov"], float),
-            np.array(snapshot["gated_run"], np.int64),
-        )
+        self.scan_started = math.nan if snapshot["scan_started"] is None else float(snapshot["scan_started"])
+        self._filter.restore(snapshot["filter"], None if math.isnan(self.scan_started) else self._no_anchors())
+        self.belief = self._filter.belief()
+        self.recognised = deque((StepEvent.restored(event) for event in snapshot["recognised"]), maxlen=EVENTS)
         self.gated = int(snapshot["gated"])
         self._nis = deque(snapshot["nis"], maxlen=NIS_MEMORY)
         self._rates = np.array(snapshot["rates"], float)
@@ -221,8 +246,3 @@ class Twin:
         self._inputs = np.array(snapshot["inputs"], float)
         self.aligner.restore(snapshot["aligner"])
         self.vectoriser.restore(snapshot["vectoriser"])
-        self.end_scan()
-        if snapshot["scan_started"] is not None:
-            self.begin_scan(float(snapshot["scan_started"]))
-            if self.anchors is not None and snapshot["anchors"] is not None:
-                self.anchors.restore(snapshot["anchors"])

@@ -144,7 +144,7 @@ def snapshot_of(
         sigmas[f"shift_{axis}_px"] = outputs.std(f"shift.{axis}")
     if sample.get("flux_relative") is not None:
         values["flux_relative"] = float(sample["flux_relative"] or 0.0)
-    values["scanning"] = 0.0 if twin.anchors is None else 1.0
+    values["scanning"] = 1.0 if twin.scanning else 0.0
     if not math.isnan(twin.nis):
         values["nis"] = twin.nis
     if outlook is not None:

@@ -84,3 +84,75 @@ def sample_creep(per_sqrt_s: float) -> tuple[list[Block], dict[str, Combination]
         "v": Combination({v: 1.0}),
         "w": Combination(covariates=[(u, sin, 1.0), (w, cos, 1.0)]),
     }
+
+
+def stage_errors(rms_m: Sequence[float], harmonics: int) -> tuple[list[Block], dict[str, Combination]]:
+    """Repeatable run-out and wobble of the stage at the sample's height, per axis a Fourier series in the angle:
+
+        o_x = Σ_k a_xk cos kθ + b_xk sin kθ,   k = 1 … K,   x = u, v, w
+
+    The coefficients are constants, each with σ = rms/√K, so that the mean square over a turn is rms². A marker on the object
+    learns them from any scan; they are then known in the next one (a calibration scan).
+
+    Parameters
+    ----------
+    rms_m : (3,) sequence
+        Prior rms over a turn along u, v, w [m]; an axis with 0 has no states.
+    harmonics : int
+        K.
+
+    Notes
+    -----
+    What can't be told apart, and what it matters:
+
+    - k = 0 is the reference pose and is left out.
+    - A sample that sits at (p_u, p_w) off the axis has o_u = p_u cos θ − p_w sin θ, o_w = p_u sin θ + p_w cos θ: k = 1 of u,
+      with its partner in w, is *where the sample sits*. It is different for every sample, and moves a reconstruction
+      without blurring it. The two other combinations of k = 1 in u and w, which go round backwards, are the stage's
+      own; along u they look the same, along w they change the magnification only.
+    - k = 1 of v is a tilt of the axis against its bearing, seen at the sample's height. It blurs, as do all k ≥ 2.
+    - A marker on the axis is nearly blind along w: these states keep their prior.
+    - Run-out and wobble × height add up at one height, and markers at one height can't tell them apart. That a tilt moves the
+      top of a sample otherwise than its middle (wobble × half the sample's height) is not modelled.
+
+    Examples
+    --------
+    >>> blocks, terms = stage_errors((0.0, 1e-7, 0.0), 2)
+    >>> terms["v"].covariates[0], len(blocks)
+    (('stage.v.cos', 'angle.cos', 1.0), 4)
+    """
+    blocks, terms = [], {}
+    for axis, rms in zip("uvw", rms_m, strict=True):
+        if rms <= 0:
+            continue
+        terms[axis] = Combination()
+        for k in range(1, harmonics + 1):
+            for part in ("cos", "sin"):
+                covariate = angle_covariate(part, k)
+                state = f"stage.{axis}.{covariate[len(PREFIX) :]}"
+                blocks.append(random_walk(state, "m", 0.0, rms / float(np.sqrt(harmonics))))
+                terms[axis].covariates.append((state, covariate, 1.0))
+    return blocks, terms
+
+
+def blurring(states: Sequence[str], axis: str) -> list[int]:
+    """Indices of the stage's coefficients that blur along ``axis``: all of v, and of u those with k ≥ 2.
+
+    >>> blurring(["stage.u.cos", "stage.u.sin2", "stage.v.cos"], "u")
+    [1]
+    """
+    own = [i for i, name in enumerate(states) if name.startswith(f"stage.{axis}.")]
+    return [i for i in own if axis != "u" or states[i][-1].isdigit()]
+
+
+def blur_over_a_turn(mean: Array, cov: Array) -> tuple[float, float]:
+    """Mean and variance of the mean square over a turn, ``½ Σ c²``, of uncertain coefficients (cos, sin alike).
+
+    For c ~ N(m, C): ``½(m'm + tr C)``, ``½ tr C² + m'Cm``.
+
+    Examples
+    --------
+    >>> blur_over_a_turn(np.array([3.0, 4.0]), np.zeros((2, 2)))
+    (12.5, 0.0)
+    """
+    return float(0.5 * (mean @ mean + np.trace(cov))), float(0.5 * np.sum(cov * cov.T) + mean @ cov @ mean)

@@ -8,7 +8,7 @@ from models.combination import Combination
 from models.focal import bank_names, integrated_walk, ornstein_uhlenbeck, random_walk, warmup_bank
 from models.statespace import Block
 from models.thermal import ThermalNode, network, temperature
-from models.turning import sample_creep
+from models.turning import sample_creep, stage_errors
 from twin.config import Config
 from twin.sections import Drift
 
@@ -53,14 +53,24 @@ def moving_bodies(config: Config) -> tuple[list[Block], Motions]:
                 blocks.append(block)
                 for state in terms:
                     motions[f"{body}.{axis}"].put(state)
+    blocks += _turning(config, motions)
+    blocks += _expansion(config, motions)
+    return blocks, motions
+
+
+def _turning(config: Config, motions: Motions) -> list[Block]:
+    """Creep of the sample and repeatable errors of the stage, where configured; both belong to the object."""
+    blocks: list[Block] = []
     creep = config.drift.sample.random_walk_um_per_sqrt_h * 1e-6 / 60.0
     if creep > 0:
         sample, turned = sample_creep(creep)
         blocks += sample
         for axis, motion in turned.items():
             motions[f"object.{axis}"].add(motion)
-    blocks += _expansion(config, motions)
-    return blocks, motions
+    errors, series = stage_errors([nm * 1e-9 for nm in config.stage.repeatable_nm], config.stage.harmonics)
+    for axis, motion in series.items():
+        motions[f"object.{axis}"].add(motion)
+    return blocks + errors
 
 
 def _drift_blocks(name: str, drift: Drift, i: int) -> Iterator[tuple[Block, tuple[str, ...]]]:

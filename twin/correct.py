@@ -162,7 +162,7 @@ def _span(a: float, b: float) -> str:
 
 def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, used: dict[str, int]) -> Correction:
     found = _at_projections(machine, smoothed, frames.time, np.deg2rad(frames.angle_deg))
-    values, std = found.mean, np.sqrt(found.variance)
+    values, std = found.mean, np.sqrt(found.variance + _anew(machine, len(frames)))
     ratio, ratio_std = _flux(machine, smoothed, frames.time)
     s, o, shift = slice(0, 3), slice(3, 6), slice(6, 8)
     zeros = np.zeros((len(frames), 3))
@@ -196,9 +196,25 @@ def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, used: dict[s
     )
 
 
-def _at_projections(machine: Machine, smoothed: Smoothed, time: Array, angle_rad: Array) -> PerProjection:
+def _anew(machine: Machine, count: int) -> Array:
+    """Variance of what the stage does anew in every projection, in the difference to the first one, (N, q).
+
+    It is in both projections, hence twice. A reading on the object that shares it would know a little more.
+    """
+    jitter, pose = machine.config.stage.nonrepeatable_nm * 1e-9, machine.pose
+    gain = dict.fromkeys(("object.u", "object.v", "object.w"), 1.0)
+    gain |= dict.fromkeys(("shift.u", "shift.v"), pose.magnification / pose.pixel_m)
+    gain["magnification"] = 1.0 / pose.source_object_m
+    row = 2.0 * jitter**2 * np.array([gain.get(name, 0.0) for name in OUTPUTS]) ** 2
+    return np.where(np.arange(count)[:, None] > 0, row, 0.0)
+
+
+def _at_projections(
+    machine: Machine, smoothed: Smoothed, time: Array, angle_rad: Array, only_blur: bool = False
+) -> PerProjection:
+    turned = Turned.of(machine.outputs)
     place = places(time, smoothed.reference, machine.config.estimator.grid_s)
-    return per_projection(smoothed, Turned.of(machine.outputs), place, angle_rad)
+    return per_projection(smoothed, turned.only_blur() if only_blur else turned, place, angle_rad)
 
 
 def _flux(machine: Machine, smoothed: Smoothed, time: Array) -> tuple[Array, Array]:
@@ -225,15 +241,15 @@ def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoot
     Uncorrected: the displacements given out count in full, and their error in addition. Corrected: their error alone,
     known only with the smoother's covariance, ``tr(C)/N - 1'C1/N²`` per axis. Of C the diagonal and the first
     projection's row are known here, and the mean of that row stands for the common error ``1'C1/N²``: exact when the
-    error is a constant plus one that decorrelates within a small part of the scan. What is fixed to the sample is taken
-    in the sample's frame, where a common error is again only a shift.
+    error is a constant plus one that decorrelates within a small part of the scan. Of what turns with the stage only
+    what blurs is counted (:meth:`twin.turning.Turned.only_blur`).
     """
     budget = budget_of(machine.config)
     pose = machine.pose
     drift = pose.object_plane_m(correction.shift_px)
     angle = np.deg2rad(correction.angle_deg)
     scale = float(pose.object_plane_m(np.array(1.0)))
-    known = _at_projections(machine, smoothed, correction.time, np.zeros_like(angle))
+    known = _at_projections(machine, smoothed, correction.time, angle, only_blur=True)
     left = 0.0
     for k in range(2):
         i = OUTPUTS.index("shift.u") + k

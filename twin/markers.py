@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from models.combination import Combination
 from models.focal import random_walk
 from models.geometry import ConeBeam, marker_row, wire_normal
@@ -40,8 +42,11 @@ def marker_model(
         for i, axis in enumerate("uv"):
             seen.add(motions[f"source.{axis}"], source[i])
             seen.add(mounts.get(axis, Combination()), mount_gain[i])
+        # what the stage does anew in every projection is noise to the estimator, which can't follow it
+        jitter = config.stage.nonrepeatable_nm * 1e-9 if marker.mounted_on == "object" else 0.0
+        floor = jitter * float(np.linalg.norm(mount_gain))
         steps = tuple(s for s in (f"source.{a}.walk" for a in "uv") if s in seen.linear)
-        observations.append(seen.observation(channel.name, step_states=steps))
+        observations.append(seen.observation(channel.name, floor, steps))
     return blocks, observations
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from models.blur import CONVENTION, f10
 from models.forecast import BlurForecast, gathered_blur, propagate
+from models.turning import blur_over_a_turn, blurring
 from twin.budget import budget_of
 from twin.core import SHIFTS, Twin
 
@@ -115,6 +116,9 @@ def look_ahead(twin: Twin) -> Outlook:
                     duration,
                 )
             )
+        for k, axis in enumerate("uv"):
+            mean, var = _stage_blur(twin, axis, information is None)
+            axes[k] = (axes[k][0] + mean, axes[k][1] + var)
         worst.append(max(axes, key=lambda item: float(item[0][-1])))
     times = twin.time + path.times
     return Outlook(
@@ -124,3 +128,13 @@ def look_ahead(twin: Twin) -> Outlook:
         f10(budget),
         config.scan.resolution_limit_um,
     )
+
+
+def _stage_blur(twin: Twin, axis: str, uncorrected: bool) -> tuple[float, float]:
+    """Mean and variance of the blur over a turn by the stage's repeatable error [m²]: all of it, or what is unknown of it.
+
+    Added to the drift's as if the two were known independently; what a marker sees of both together it knows better.
+    """
+    belief, at = twin.belief, blurring(twin.machine.model.names, axis)
+    mean = belief.mean[at] if uncorrected else np.zeros(len(at))
+    return blur_over_a_turn(mean, belief.cov[np.ix_(at, at)])

@@ -209,11 +209,16 @@ class Flux(Section):
 
 
 class Stage(Section):
-    """Rotation stage: what it adds to the budget."""
+    """Rotation stage: what it adds to the budget, and what of it repeats with the angle."""
 
     wobble_urad: NonNegative = 0.0
     height_above_bearing_mm: NonNegative = 0.0
     runout_nm: NonNegative = 0.0
+    repeatable_nm: Spread = (0.0, 0.0, 0.0)
+    harmonics: Annotated[int, Field(ge=1, le=12)] = 3
+    nonrepeatable_nm: NonNegative = 0.0
+    angle_error_urad: NonNegative = 0.0
+    sample_radius_um: NonNegative = 0.0
 
 
 class Mode(Section):

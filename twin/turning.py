@@ -9,7 +9,7 @@ import numpy as np
 
 from models.estimate import Array
 from models.statespace import Observation, StateSpace
-from models.turning import is_angle, of_angle
+from models.turning import SAMPLE, blurring, is_angle, of_angle
 from twin.scan import Scan
 
 
@@ -49,7 +49,7 @@ class Turned:
     count : int
         Number of outputs.
     terms : tuple of (output, turning state, covariate, coefficient)
-        By index, and the covariate by its name.
+        By index, and the covariate by its name; an empty name stands for 1.
     """
 
     wanted: tuple[Observation, ...]
@@ -74,15 +74,36 @@ class Turned:
         )
         return cls((*plain, *(Observation(s, ((s, 1.0),)) for s in states)), len(outputs), terms)
 
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The turning states, in their order."""
+        return tuple(o.channel for o in self.wanted[self.count :])
+
     def weights(self, angle_rad: Array) -> Array:
         """Matrix (N, outputs, wanted) that puts the outputs together again at N angles."""
         out = np.zeros((len(angle_rad), self.count, len(self.wanted)))
         out[:, range(self.count), range(self.count)] = 1.0
-        names = list(dict.fromkeys(name for _, _, name, _ in self.terms))
+        names = list(dict.fromkeys(name for _, _, name, _ in self.terms if name))
         values = of_angle(names, angle_rad)
         for k, state, name, weight in self.terms:
-            out[:, k, self.count + state] += weight * values[:, names.index(name)]
+            out[:, k, self.count + state] += weight * (values[:, names.index(name)] if name else 1.0)
         return out
+
+    def only_blur(self) -> Turned:
+        """The same without what only says where the sample sits.
+
+        What is fixed to the sample is seen from the sample, as if the stage stood at angle 0; of the stage's own errors
+        the first harmonic along u is left out (``models.turning.stage_errors``).
+        """
+        kept = []
+        for k, state, name, weight in self.terms:
+            label = self.states[state]
+            if label in SAMPLE:
+                factor = float(of_angle([name], np.array(0.0))[0])
+                kept.append((k, state, "", weight * factor))
+            elif not label.startswith("stage.") or blurring([label], label.split(".")[1]):
+                kept.append((k, state, name, weight))
+        return Turned(self.wanted, self.count, tuple(kept))
 
 
 def still(model: StateSpace, covariates: Array) -> Array:

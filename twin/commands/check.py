@@ -128,11 +128,22 @@ def notes_of(config: Config) -> list[str]:
 
 def _turning_notes(config: Config) -> Iterator[str]:
     channel = next((c for c in config.channels if c.quantity == "angle"), None)
-    if config.drift.sample.random_walk_um_per_sqrt_h > 0:
-        if channel is None:
+    stage = config.stage
+    keys = ("drift.sample", "stage.repeatable_nm")
+    for key, used in zip(
+        keys, (config.drift.sample.random_walk_um_per_sqrt_h > 0, any(stage.repeatable_nm)), strict=True
+    ):
+        if used and channel is None:
             yield (
-                "drift.sample: no channel of quantity angle; outside a scan whose angles are known, readings of markers "
+                f"{key}: no channel of quantity angle; outside a scan whose angles are known, readings of markers "
                 "on the object are left out (counted as: no angle). Corrections of a scan take its own angles"
             )
-        elif channel.stale_after_s is None:
+        elif used and channel is not None and channel.stale_after_s is None:
             yield f"channel[{channel.name}].stale_after_s: not stated; its last angle is held for ever"
+    if any(stage.repeatable_nm) and (stage.wobble_urad or stage.runout_nm):
+        yield (
+            "stage.repeatable_nm: wobble_urad and runout_nm are in the static budget besides; where they mean the same "
+            "motion give what does not repeat as nonrepeatable_nm instead"
+        )
+    if stage.angle_error_urad and not stage.sample_radius_um:
+        yield "stage.angle_error_urad: no sample_radius_um; on the axis an error of the angle moves nothing"

@@ -90,11 +90,8 @@ def test_the_first_harmonic_along_u_costs_no_resolution():
     ahead = {}
     for axis in "uv":
         twin = Twin(machine)
-        twin.vectoriser.turn_with(scan)
-        twin.begin_scan(BEGIN)
         twin.belief.mean[twin.machine.model.index(f"stage.{axis}.cos")] = 1e-6
         twin.belief.cov[:] = 0.0
-        twin.update([Reading("ball_u", t, math.nan, 0.5, Quality.INVALID) for t in scan.time])
         ahead[axis] = look_ahead(twin).uncorrected.mean[0]
     assert ahead["v"] == pytest.approx(0.5e-12, rel=0.01)
     assert ahead["u"] < 1e-2 * ahead["v"]

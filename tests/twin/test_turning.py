@@ -102,7 +102,7 @@ def test_live_loss_does_not_take_where_the_sample_sits_for_blur():
     scan = golden()
     twin = Twin(config(creep=1e-6, drift=0.0))
     twin.vectoriser.turn_with(scan)
-    twin.belief.mean[twin.machine.model.index("sample.u")] = 3e-6
+    twin._filter.plain.mean[twin.machine.model.index("sample.u")] = 3e-6
     twin.begin_scan(BEGIN)
     shifts = []
     for _ in twin.steps([Reading("ball_v", t, 300.0, 0.5, Quality.GOOD) for t in scan.time]):

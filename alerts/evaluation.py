@@ -88,6 +88,9 @@ def _compare(term: t.Comparison, snapshot: Snapshot) -> _Finding:
     # two infinities of one sign are equal, though their difference is not a number
     margin = 0.0 if value == limit else (value - limit if sign in (">", ">=") else limit - value)
     message = f"{describe(left)} = {show(value, left.kind)}, {'' if truth else 'not '}{sign} {show(limit, right.kind)}"
+    if truth:
+        names = dict.fromkeys(part.name for part in t.walk(term) if isinstance(part, t.Value))
+        message += "".join(f": {snapshot.notes[name]}" for name in names if name in snapshot.notes)
     return _Finding(truth, message, value=value, limit=limit, margin=margin)
 
 

@@ -41,6 +41,8 @@ class Snapshot:
         Expected course by name of the quantity.
     simulated : bool
         Whether a simulated source has a part in any of it.
+    notes : mapping of str to str
+        What else is to be said where a value passes a limit: the cause, the place.
     """
 
     time: float
@@ -50,6 +52,7 @@ class Snapshot:
     stale_after_s: Mapping[str, float] = field(default_factory=dict)
     forecasts: Mapping[str, Prediction] = field(default_factory=dict)
     simulated: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def age(self, channel: str) -> float:
         """Age of a channel's last good reading [s]; ``inf`` when it never had one."""

@@ -13,7 +13,8 @@ from twin.config import Config, ConfigError
 
 # Numbers of the machine as a whole that rules may name, beside channels and states.
 VALUES = (
-    "loss_uncorrected", "loss_corrected", "half_pitch10_um", "corrected_half_pitch10_um", "f10_lp_per_mm", "nis",
+    "loss_uncorrected", "loss_corrected", "half_pitch10_um", "corrected_half_pitch10_um", "f10_lp_per_mm",
+    "nis", "innovation_autocorrelation", "model_misfit",
     "source_u_um", "source_v_um", "source_w_um", "shift_u_px", "shift_v_px", "flux_relative",
     "scanning",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.anchors import Anchors
+from models.consistency import Consistency
 from models.engine import Belief, engine
 from models.estimate import Array, Estimate, ModelError
 from models.kalman import output_rows
@@ -25,7 +26,6 @@ from twin.stepping import steppings
 from twin.turning import still
 from twin.vectorise import Vectoriser
 
-NIS_MEMORY = 500  # readings over which the mean normalised innovation is taken
 RATE_MEMORY_S = 3600.0
 EVENTS = 64  # recognised steps that are remembered
 SHIFTS = (OUTPUTS.index("shift.u"), OUTPUTS.index("shift.v"))
@@ -76,6 +76,7 @@ class Twin:
         self.belief = Belief.prior(self.machine.model)  # of all branches and hypotheses together
         self.time = math.nan
         self.gated = 0
+        self.consistency = Consistency(self.machine.model.channels, self.machine.model.step_s)
         self.scan_started = math.nan
         self.recognised: deque[StepEvent] = deque(maxlen=EVENTS)
         self._packed = Packed.of(self.machine.model)
@@ -87,7 +88,6 @@ class Twin:
             engine(config.estimator.engine),
             steppings(self.machine),
         )
-        self._nis: deque[float] = deque(maxlen=NIS_MEMORY)
         self._covariates = np.zeros(len(self.machine.model.covariates))
         self._inputs = np.zeros(len(self.machine.model.inputs))
         self._rates = np.zeros(len(self.machine.model.channels))  # Σ 1/variance per second, forgotten over an hour
@@ -118,6 +118,7 @@ class Twin:
             self.belief = self._filter.belief()
             self._covariates, self._inputs = steps.covariates[0], steps.inputs[0]
             self._anchor()
+            self.consistency.take(vector.time, record.innovation[0], record.spread[0])
             innovation = {}
             self._rates *= forget
             for j, name in enumerate(model.channels):
@@ -128,7 +129,6 @@ class Twin:
                 if s < 0:
                     self.gated += 1
                     continue
-                self._nis.append(v * v / s)
                 variance = steps.variances[0, j] + self._packed.floor_var[j]
                 self._rates[j] += (1.0 - forget) / (variance * model.step_s)
             mean, cov = self.belief.mean.copy(), self.belief.cov.copy()
@@ -172,7 +172,7 @@ class Twin:
     @property
     def nis(self) -> float:
         """Mean normalised innovation squared over the last readings; 1 when the model fits its machine."""
-        return sum(self._nis) / len(self._nis) if self._nis else math.nan
+        return self.consistency.nis
 
     def outputs(self, turning: bool = True) -> Outputs:
         """What is wanted from the present belief; with ``turning=False`` as if the stage stood at angle 0 all the time."""
@@ -182,9 +182,7 @@ class Twin:
         rows = np.zeros((len(OUTPUTS), self._packed.n))
         t = self._terms
         covariates = self._covariates if turning else still(self.machine.model, self._covariates)
-        mean = output_rows(
-            belief.mean, covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows
-        )
+        mean = output_rows(belief.mean, covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows)
         return Outputs(mean, rows @ belief.cov @ rows.T, rows)
 
     @property
@@ -218,7 +216,7 @@ class Twin:
             "filter": self._filter.state(),
             "recognised": [asdict(event) for event in self.recognised],
             "gated": self.gated,
-            "nis": list(self._nis),
+            "consistency": self.consistency.state(),
             "rates": self._rates.tolist(),
             "covariates": self._covariates.tolist(),
             "inputs": self._inputs.tolist(),
@@ -240,7 +238,8 @@ class Twin:
         self.belief = self._filter.belief()
         self.recognised = deque((StepEvent.restored(event) for event in snapshot["recognised"]), maxlen=EVENTS)
         self.gated = int(snapshot["gated"])
-        self._nis = deque(snapshot["nis"], maxlen=NIS_MEMORY)
+        if "consistency" in snapshot:  # snapshots of older versions have none: it is judged anew
+            self.consistency.restore(snapshot["consistency"])
         self._rates = np.array(snapshot["rates"], float)
         self._covariates = np.array(snapshot["covariates"], float)
         self._inputs = np.array(snapshot["inputs"], float)

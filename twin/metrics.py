@@ -55,6 +55,11 @@ def exposition(state: Mapping[str, Any], sources: Mapping[str, SourceCounts] | N
                [({}, consistency.get("nis_mean"))]),
         family("gate_rejects_total", "counter", "Readings refused by the gate for outliers",
                [({}, consistency.get("gated"))]),
+        family("innovation_autocorrelation", "gauge", "Lag-1 autocorrelation of normalised innovations; 0 if the model fits",
+               [({}, consistency.get("autocorrelation"))]),
+        family("model_misfit", "gauge", "Highest score of all charts of innovations; 1 and above: the model doesn't fit",
+               [({}, consistency.get("misfit"))]),
+        *_fits(consistency.get("channels") or ()),
         *_sources(sources or {}),
         *_channels(state.get("sensors") or ()),
         *_judgement(state),
@@ -69,6 +74,16 @@ def _sources(sources: Mapping[str, SourceCounts]) -> Iterable[str]:
                  [(at, row.last_time_s) for at, row in rows])  # fmt: skip
     yield family("source_lag_seconds", "gauge", "Arrival minus time of the last reading",
                  [(at, row.lag_s) for at, row in rows])  # fmt: skip
+
+
+def _fits(channels: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    rows = [({"channel": row["name"]}, row) for row in channels]
+    yield family("channel_nis_mean", "gauge", "Mean normalised innovation squared; 1 if the model fits",
+                 [(at, row["nis_mean"]) for at, row in rows])  # fmt: skip
+    yield family("channel_innovation_autocorrelation", "gauge", "Lag-1 autocorrelation; 0 if the model fits",
+                 [(at, row["autocorrelation"]) for at, row in rows])  # fmt: skip
+    yield family("channel_misfit", "gauge", "Score of a chart of innovations; 1 and above: the channel doesn't fit",
+                 [({**at, "way": way}, score) for at, row in rows for way, score in row["charts"].items()])  # fmt: skip
 
 
 def _channels(sensors: Iterable[Mapping[str, Any]]) -> Iterable[str]:

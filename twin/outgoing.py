@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from alerts.alert import Alert, Event
+from models.consistency import Consistency
 from models.correction import Correction
 from models.estimate import Estimate, Forecast
 from sensors.channel import Channel
@@ -34,12 +35,19 @@ class Outgoing:
         return series.reading_lines(self._tags, readings, self._quantities)
 
     def step(
-        self, estimate: Estimate, outputs: Outputs, outlook: Outlook | None, reference: Reference | None
+        self,
+        estimate: Estimate,
+        outputs: Outputs,
+        outlook: Outlook | None,
+        reference: Reference | None,
+        consistency: Consistency,
     ) -> list[str]:
-        """One estimate and what follows from it; a forecast at the step that made it."""
+        """One estimate and what follows from it; a forecast at the step that made it, how the model fits once a minute."""
         tags, time = self._tags, estimate.time
         lines = series.state_lines(tags, estimate) + series.innovation_lines(tags, estimate)
         lines += series.spot_lines(tags, time, {axis: self._spot(outputs, reference, axis) for axis in "uvw"})
+        if time % REPEAT_S < self._config.estimator.grid_s:
+            lines += series.consistency_lines(tags, time, consistency)
         if outlook is not None:
             values = {"limit_half_pitch10_um" if k == "limit_um" else k: v for k, v in outlook.values.items()}
             values = {k: v for k, v in values.items() if k in series.RESOLUTION_FIELDS}

@@ -154,7 +154,7 @@ class Pipeline:
             self._refresh_outlook()
             rows.append((estimate, sample_of(self.twin, outputs, self.outlook, self.reference)))
             if self.publisher is not None:
-                lines += self._outgoing.step(estimate, outputs, self.outlook, self.reference)
+                lines += self._outgoing.step(estimate, outputs, self.outlook, self.reference, self.twin.consistency)
         self.history.add_estimates(rows)
         return reached
 

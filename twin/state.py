@@ -18,6 +18,7 @@ from sensors.reading import Quality, Reading
 from sensors.timestamps import iso
 from twin import __version__
 from twin.core import Outputs, Twin
+from twin.misfit import describe
 from twin.outlook import Outlook
 from twin.scan import Scan
 
@@ -145,8 +146,8 @@ def snapshot_of(
     if sample.get("flux_relative") is not None:
         values["flux_relative"] = float(sample["flux_relative"] or 0.0)
     values["scanning"] = 1.0 if twin.scanning else 0.0
-    if not math.isnan(twin.nis):
-        values["nis"] = twin.nis
+    values |= {name: value for name, value in _consistency(twin).items() if value is not None}
+    misfit = twin.consistency.worst()
     if outlook is not None:
         values |= outlook.values
     return Snapshot(
@@ -155,7 +156,15 @@ def snapshot_of(
         limits,
         {} if outlook is None else {"loss_uncorrected": outlook.uncorrected, "loss_corrected": outlook.corrected},
         latest.simulated,
+        {} if misfit is None else {"model_misfit": describe(misfit, channels[misfit.channel].quantity)},
     )  # fmt: skip
+
+
+def _consistency(twin: Twin) -> dict[str, float | None]:
+    """How well the model fits its machine, as rules name it."""
+    fit = twin.consistency
+    found = {"nis": fit.nis, "innovation_autocorrelation": fit.autocorrelation, "model_misfit": fit.misfit}
+    return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 
 def page_state(
@@ -214,8 +223,31 @@ def page_state(
         "forecast": None if outlook is None else outlook.page,
         "alerts": [_alert(a) for a in alerts],
         "sensors": [_sensor(s, latest, channels, twin, now) for s in sources],
-        "consistency": {"nis_mean": None if math.isnan(twin.nis) else twin.nis, "gated": twin.gated},
+        "consistency": _consistency_page(twin, channels),
         "pipeline": dict(pipeline),
+    }
+
+
+def _consistency_page(twin: Twin, channels: Mapping[str, Channel]) -> dict[str, Any]:
+    found, worst = _consistency(twin), twin.consistency.worst()
+    rows = []
+    for name, fit in twin.consistency.channels.items():
+        if fit.moments.count:
+            correlation = fit.moments.autocorrelation
+            rows.append({
+                "name": name,
+                "nis_mean": fit.moments.nis,
+                "autocorrelation": None if math.isnan(correlation) else correlation,
+                "misfit": twin.consistency.score(name),
+                "charts": twin.consistency.charts(name),
+            })  # fmt: skip
+    return {
+        "nis_mean": found["nis"],
+        "autocorrelation": found["innovation_autocorrelation"],
+        "misfit": found["model_misfit"],
+        "said": describe(worst, channels[worst.channel].quantity) if worst is not None and worst.score >= 1.0 else "",
+        "gated": twin.gated,
+        "channels": rows,
     }
 
 

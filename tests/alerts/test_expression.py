@@ -173,6 +173,13 @@ def test_verdict_tells_value_limit_margin_and_words() -> None:
     assert build("nis > 100 or t_tube > 24").judge(NOW).message == "t_tube = 24.5, > 24"
 
 
+def test_a_note_is_told_where_its_value_passes_the_limit() -> None:
+    noted = Snapshot(0.0, {"nis": 9.0, "t_tube": 1.0}, notes={"nis": "t_room scatters", "i0": "not asked for"})
+    assert build("nis > 2").judge(noted).message == "nis = 9, > 2: t_room scatters"
+    assert build("t_tube > 3 or nis - t_tube > 2").judge(noted).message == "nis - t_tube = 8, > 2: t_room scatters"
+    assert build("nis > 20").judge(noted).message == "nis = 9, not > 20"
+
+
 def test_nothing_known_is_never_clear() -> None:
     for text in ("t_tube > 1", "sigma(i0) > 1", "probability(loss_corrected > 0.1, within = 2 h) > 0.9"):
         assert outcome(text, Snapshot(0.0)) == "stale"

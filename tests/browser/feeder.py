@@ -93,7 +93,7 @@ class Feeder:
             "forecast": self._forecast(i),
             "alerts": [] if alerts is None else alerts,
             "sensors": self._sensors(i),
-            "consistency": {"nis_mean": 1.03, "gated": 4},
+            "consistency": {"nis_mean": 1.03, "misfit": 0.42, "gated": 4},
             "pipeline": {"journal_rows": 6 * i, "spool_bytes": 18_432, "spool_oldest_s": 3.2, "step_ms": 0.41},
         }  # fmt: skip
 

@@ -283,7 +283,7 @@ def test_states_without_numbers_are_shown_as_such(browser: Any, served: Served) 
     state |= {"scan": None, "flux": None, "resolution": None, "forecast": None, "sensors": [], "simulated": False}
     state |= {
         "spot": dict.fromkeys("uvw", nothing),
-        "consistency": {"nis_mean": None, "gated": 0},
+        "consistency": {"nis_mean": None, "misfit": None, "gated": 0},
         "temperatures": [],
     }
     served.board.publish(state, {"time_s": state["time_s"], "spot_u_um": None})

@@ -26,7 +26,10 @@ STATE = {
         ]},
         {"name": "images", "state": "retrying", "channels": []},
     ],
-    "consistency": {"nis_mean": 1.02, "gated": 4},
+    "consistency": {"nis_mean": 1.02, "autocorrelation": -0.01, "misfit": 0.4, "said": "", "gated": 4, "channels": [
+        {"name": "t_tube", "nis_mean": 1.1, "autocorrelation": 0.2, "misfit": 0.4, "charts": {"high": 0.4, "low": 0.0}},
+        {"name": "t_room", "nis_mean": 0.9, "autocorrelation": None, "misfit": 0.0, "charts": {"high": 0.0, "low": 0.0}},
+    ]},
     "pipeline": {"journal_rows": 123, "spool_bytes": 42, "spool_oldest_s": 1.5, "step_ms": 0.4},
 }  # fmt: skip
 
@@ -65,6 +68,12 @@ def test_everything_promised_is_there() -> None:
     assert values["ctwin_spool_bytes"] == 42
     assert values["ctwin_spool_oldest_age_seconds"] == 1.5
     assert values["ctwin_nis_mean"] == 1.02
+    assert values["ctwin_innovation_autocorrelation"] == -0.01
+    assert values["ctwin_model_misfit"] == 0.4
+    assert values['ctwin_channel_nis_mean{channel="t_tube"}'] == 1.1
+    assert values['ctwin_channel_misfit{channel="t_tube",way="high"}'] == 0.4
+    assert values['ctwin_channel_innovation_autocorrelation{channel="t_tube"}'] == 0.2
+    assert 'ctwin_channel_innovation_autocorrelation{channel="t_room"}' not in values
     assert values["ctwin_gate_rejects_total"] == 4
     assert values['ctwin_alarms{state="active-unacknowledged",severity="major"}'] == 2
     assert values["ctwin_step_seconds"] == pytest.approx(4e-4)

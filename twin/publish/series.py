@@ -6,6 +6,7 @@ measurement               channel             fields
 ``ctwin_reading``         channel             value, sigma [SI], quality_code; temperature_degc or flux_counts besides
 ``ctwin_state``           label of the state  mean, std [unit of the state]
 ``ctwin_innovation``      channel             value, sigma [SI], nis = (value/sigma)²
+``ctwin_consistency``     channel             nis, autocorrelation, misfit; its charts by name
 ``ctwin_age``             channel             age_s: seconds since its last reading
 ``ctwin_spot``            u, v, w             mean_um, std_um, correction_um
 ``ctwin_resolution``      ``scan``            :data:`RESOLUTION_FIELDS`
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from models.consistency import Consistency
 from models.correction import Correction
 from models.estimate import Estimate, Forecast
 from sensors.reading import Quality, Reading
@@ -92,6 +94,16 @@ def innovation_lines(tags: Tags, estimate: Estimate) -> list[str]:
 
 def _innovation(value: float, sigma: float) -> dict[str, float]:
     return {"value": value, "sigma": sigma, "nis": (value / sigma) ** 2 if sigma > 0 else float("nan")}
+
+
+def consistency_lines(tags: Tags, time: float, consistency: Consistency) -> list[str]:
+    """How well the model fits each channel; charts in thresholds, ``misfit`` the highest of them."""
+    fields = {}
+    for channel, fit in consistency.channels.items():
+        moments = {"nis": fit.moments.nis, "autocorrelation": fit.moments.autocorrelation}
+        if fit.moments.count:
+            fields[channel] = {**moments, "misfit": consistency.score(channel), **consistency.charts(channel)}
+    return series_lines(tags, "ctwin_consistency", time, fields)
 
 
 def age_lines(tags: Tags, time: float, ages: Mapping[str, float]) -> list[str]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from models.consistency import Consistency
 from models.correction import Correction
 from models.estimate import Estimate, Forecast
 from sensors.reading import Quality, Reading
@@ -56,6 +57,19 @@ def test_states_have_their_label_as_channel():
     (head, fields, _) = body(s.innovation_lines(TAGS, estimate)[0])
     assert head == "ctwin_innovation,channel=t1,site=lab,system=ct"
     assert fields["nis"] == pytest.approx(9.0)
+
+
+def test_consistency_has_one_line_per_channel_that_was_read():
+    fit = Consistency(["t1", "t2"], 10.0)
+    fit.take(0.0, np.array([0.02, math.nan]), np.array([0.02**2, math.nan]))
+    (line,) = s.consistency_lines(TAGS, 10.0, fit)
+    head, fields, _ = body(line)
+    assert head == "ctwin_consistency,channel=t1,site=lab,system=ct"
+    assert set(fields) == {"nis", "misfit", "high", "low", "scatter", "swings", "outliers"}, (
+        "no correlation of one reading"
+    )
+    assert fields["nis"] == pytest.approx(1.0)
+    assert fields["misfit"] == fields["high"] > 0.0
 
 
 def test_a_forecast_lies_at_the_instants_it_is_about():

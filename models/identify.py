@@ -1,141 +1,246 @@
-"""Parameters that a record determines: so far the warm-up of the flux, by likelihood through the same kernel."""
+"""Parameters of a model that a record determines, with intervals; and those it does not determine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.engine import Belief, Gate, Steps, compiled
 from models.estimate import Array, ModelError
-from models.focal import random_walk
-from models.packing import Packed
-from models.statespace import Block, Observation, StateSpace
+from models.likelihood import Case, Innovations, Posterior, innovations, minimise
+from models.profile_likelihood import doubtful, profile_interval
+
+NARROWED = 0.5  # posterior σ over prior σ at which a parameter counts as determined
+PARTNER = 0.7  # |correlation| from which another parameter is named as the one it is entangled with
+EDGE = 3.5  # σ of the prior: further away a value is at the bound of what was thought possible
+OUTLIER = 5.0
+ROUNDS = 3  # of leaving out outliers and fitting again
+BLIND = 1e-6  # curvature of the likelihood below which no reading depends on a parameter
 
 
 @dataclass(frozen=True, slots=True)
-class WarmUp:
-    """A single-exponential warm-up found in a record.
-
-    Attributes
-    ----------
-    tau_s, tau_sigma_s : float
-        Time constant and its σ [s].
-    amplitude, amplitude_sigma : float
-        By how much the quantity was below (+) its final value at the first reading; log flux: a fraction.
-    evidence : float
-        Log likelihood gained over a model without warm-up. Beyond about 10 it is there.
-    found : bool
-        Evidence above 10, amplitude beyond 4 σ, and a time constant that the record's length can tell.
-    """
-
-    tau_s: float
-    tau_sigma_s: float
-    amplitude: float
-    amplitude_sigma: float
-    evidence: float
-    found: bool
-
-
-EVIDENCE = 10.0
-
-
-def find_warm_up(
-    model: StateSpace, steps: Steps, channel: str, bank: str, amplitude_sigma: float, tau_s: Array
-) -> WarmUp:
-    """Time constant and amplitude of a warm-up from the likelihood of one exponential over a grid of τ.
-
-    The bank of time constants that the estimator uses fits any warm-up but names no τ; here it is replaced by one
-    exponential, everything else of the channel's model (walk, covariates, ripple) stays.
+class Parameter:
+    """Something to be found, and what is believed of it before.
 
     Parameters
     ----------
-    steps : Steps
-        The record on the grid.
-    channel : str
-        The channel to explain.
-    bank : str
-        Name of the bank's states, e.g. ``flux.warmup``.
-    amplitude_sigma : float
-        Prior σ of the amplitude.
-    tau_s : (K,) array
-        Grid of time constants [s].
+    start : float
+        Value to start from, the centre of its prior.
+    spread : float
+        σ of the prior: of ln(value) if ``positive``, else of the value itself.
+    positive : bool
+        Whether it is searched in its logarithm.
+    """
+
+    name: str
+    start: float
+    spread: float
+    positive: bool = True
+
+    def at(self, z: float) -> float:
+        """Value at ``z`` σ of the prior from the start.
+
+        Examples
+        --------
+        >>> round(Parameter("tau", 100.0, np.log(3.0)).at(-1.0), 3)
+        33.333
+        """
+        return float(self.start * np.exp(self.spread * z)) if self.positive else self.start + self.spread * z
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A parameter after the record.
+
+    Attributes
+    ----------
+    value, low, high : float
+        Most probable value and 95 % interval (an end at the bound of the search is open).
+    sigma : float
+        Of the value; from the curvature.
+    narrowed : float
+        σ after over σ before.
+    determined : bool
+        Narrowed at least by a factor of two, and not at the bound.
+    partners : tuple of str
+        Parameters together with which it is known, though not by itself.
+    moved : bool
+        Not determined, but the start lies outside the interval: the record says where it is not.
+    seen : bool
+        Whether any reading depends on it.
+    profiled : bool
+        Whether the interval is from the profile instead of the curvature.
+    """
+
+    parameter: Parameter
+    value: float
+    low: float
+    high: float
+    sigma: float
+    narrowed: float
+    determined: bool
+    partners: tuple[str, ...] = ()
+    moved: bool = False
+    seen: bool = True
+    profiled: bool = False
+
+    @property
+    def use(self) -> bool:
+        """Whether the value is better than the one before."""
+        return self.determined or self.moved or bool(self.partners)
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Result of :func:`identify`: parameters in the order given, innovations before and after of the readings used."""
+
+    found: tuple[Found, ...]
+    used: tuple[Array, ...]
+    before: Innovations
+    after: Innovations
+    cov: Array
+    readings: int
+    outliers: int
+    runs: int
+
+    def values(self) -> dict[str, float]:
+        """Value to use of each parameter: found, or as before where the record says nothing."""
+        return {f.parameter.name: f.value if f.use else f.parameter.start for f in self.found}
+
+
+def identify(
+    parameters: Sequence[Parameter],
+    build: Callable[[Mapping[str, float]], Sequence[Case]],
+    progress: Callable[[float], None] = lambda _: None,
+) -> Identified:
+    """Most probable parameters given records, their 95 % intervals, and which of them the records determine.
+
+    The likelihood is the kernel's (prediction error decomposition, Schweppe 1965), with every parameter's prior as wide
+    as stated. A parameter is *determined* when its posterior σ is at most half its prior σ and it isn't at the bound of
+    the search; *entangled* when it would be if its partners were known; else the record doesn't say, and it keeps its
+    value, on which then the others are fitted. Readings beyond 5 σ of the fitted model are left out and the fit is
+    repeated. Intervals are from the curvature, and from the profile where that disagrees with the posterior itself.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+    build : callable
+        From values by name to cases (model and steps); records in several cases are independent.
+    progress : callable
+        Told how much is done, 0 … 1.
+
+    Raises
+    ------
+    ModelError
+        Without parameters, or without any reading of an observed channel.
 
     Notes
     -----
-    σ of τ is that of the likelihood over the grid (flat prior in log τ), amplitude's σ includes that of τ. Wrong when the
-    record is shorter than about one time constant: then τ and amplitude trade off and their σ are large.
+    Wrong when the model's structure is: then σ is that of the best of the wrong models, and too small. A step of the
+    machine within the record widens the walks.
     """
-    observation = next((o for o in model.observations if o.channel == channel), None)
-    if observation is None:
-        raise ModelError(f"no channel {channel!r}; there are {', '.join(model.channels)}")
-    members = [name for name in model.names if name.startswith(f"{bank}.")]
-    keep = [s for s in (*dict(observation.linear), *(s for s, _, _ in observation.covariates)) if s not in members]
-    keep += [partner for partner in model.names if partner.endswith(".sin") and partner[:-3] + "cos" in keep]
-    j = model.channels.index(channel)
-    own = Steps(
-        steps.readings[:, [j]],
-        steps.variances[:, [j]],
-        steps.covariates,
-        np.zeros((len(steps), 0)),
-        np.zeros((len(steps), 0)),
-    )
-    results = []
-    for tau in [None, *tau_s]:
-        reduced = _reduced(model, observation, members, keep, tau, amplitude_sigma)
-        blank = Steps.empty(reduced, len(steps))
-        part = replace(own, inputs=blank.inputs, opened=blank.opened)
-        belief = Belief.prior(reduced)
-        record = compiled(reduced, Packed.of(reduced), belief, part, Gate(), False)
-        amplitude, sigma = 0.0, 0.0
-        if tau is not None:
-            i = reduced.index("warmup")
-            # carried to the end of the record; back to its beginning
-            back = np.exp(reduced.step_s * len(steps) / tau)
-            amplitude, sigma = -float(belief.mean[i]) * back, float(np.sqrt(belief.cov[i, i])) * back
-        results.append((record.loglik, amplitude, sigma))
-    none = results[0][0]
-    loglik = np.array([r[0] for r in results[1:]])
-    weight = np.exp(loglik - loglik.max())
-    weight /= weight.sum()
-    amplitude_k = np.array([r[1] for r in results[1:]])
-    sigma_k = np.array([r[2] for r in results[1:]])
-    tau = float(weight @ tau_s)
-    tau_sigma = float(np.sqrt(max(weight @ (tau_s - tau) ** 2, 0.0)))
-    mean = float(weight @ amplitude_k)
-    spread = float(np.sqrt(weight @ (sigma_k**2 + (amplitude_k - mean) ** 2)))
-    evidence = float(loglik.max() + np.log(np.mean(np.exp(loglik - loglik.max()))) - none)
-    span = model.step_s * len(steps)
-    return WarmUp(
-        tau,
-        tau_sigma,
-        mean,
-        spread,
-        evidence,
-        evidence > EVIDENCE and abs(mean) > 4.0 * spread and tau + 2.0 * tau_sigma < 2.0 * span,
+    if not parameters:
+        raise ModelError("nothing to calibrate: no parameter is free")
+    size = len(parameters)
+
+    def cases(z: Array) -> Sequence[Case]:
+        return build({p.name: p.at(float(np.clip(c, -2 * EDGE, 2 * EDGE))) for p, c in zip(parameters, z, strict=True)})
+
+    z, free = np.zeros(size), np.ones(size, dtype=bool)
+    start = cases(z)
+    used = [np.isfinite(steps.readings) for _, steps in start]
+    posterior = Posterior(cases, size, used)
+    done = 0.0
+
+    def tick() -> None:
+        nonlocal done
+        done += 0.06 * (0.95 - done)
+        progress(done)
+
+    outliers = 0
+    for _ in range(ROUNDS):
+        curvature = posterior.local(z, free)[2]
+        seen = np.diag(curvature) - 1.0 > BLIND
+        free &= seen
+        z, value, curvature = minimise(posterior, z, free, tick=tick)
+        wild = _wild(cases(z), used)
+        if not any(mask.any() for mask in wild):
+            break
+        outliers += sum(int(mask.sum()) for mask in wild)
+        used = [np.logical_and(mask, np.logical_not(w)) for mask, w in zip(used, wild, strict=True)]
+        posterior.used = used
+    cov: Array = np.linalg.inv(curvature).astype(float)
+    raw = [_judge(posterior, parameters, z, value, cov, curvature, free, i, tick) for i in range(size)]
+    keep = np.array([f.use for f in raw])
+    if keep.any() and not keep[free].all():
+        # what the record doesn't say keeps its value; the others have to fit to that
+        z = np.where(keep, z, 0.0)
+        z, value, _ = minimise(posterior, z, free & keep, tick=tick)
+        raw = [_shifted(f, p.at(z[i])) if keep[i] else f for i, (f, p) in enumerate(zip(raw, parameters, strict=True))]
+    progress(1.0)
+    readings = sum(int(mask.sum()) for mask in used)
+    before, after = innovations(start, used), innovations(cases(np.where(keep, z, 0.0)), used)
+    return Identified(tuple(raw), tuple(used), before, after, cov, readings, outliers, posterior.runs)
+
+
+def _wild(cases: Sequence[Case], used: Sequence[Array]) -> list[Array]:
+    """Readings further than OUTLIER σ from their prediction, one mask per case."""
+    masks = []
+    for (model, steps), mask in zip(cases, used, strict=True):
+        found = innovations([(model, steps)], [mask])
+        wild = np.zeros(mask.shape, dtype=bool)
+        wild[mask] = np.abs(found.value) > OUTLIER * np.sqrt(found.variance)
+        masks.append(wild)
+    return masks
+
+
+def _judge(
+    posterior: Posterior,
+    parameters: Sequence[Parameter],
+    z: Array,
+    value: float,
+    cov: Array,
+    curvature: Array,
+    free: Array,
+    i: int,
+    tick: Callable[[], None],
+) -> Found:
+    """Interval of one parameter and what it is worth."""
+    parameter, sigma = parameters[i], float(np.sqrt(cov[i, i]))
+    tick()
+    low, high = float(z[i] - 1.959964 * sigma), float(z[i] + 1.959964 * sigma)
+    determined, profiled = sigma <= NARROWED and abs(z[i]) < EDGE, False
+    partners: tuple[str, ...] = ()
+    if free[i] and not determined and 1.0 / np.sqrt(curvature[i, i]) <= NARROWED:
+        scale = np.sqrt(np.diag(cov))
+        strength = np.abs(cov[i] / (scale * sigma))
+        strength[i] = 0.0
+        order = [int(j) for j in np.argsort(-strength) if strength[j] >= PARTNER]
+        partners = tuple(parameters[j].name for j in order[:3])
+    outside = not low <= 0.0 <= high
+    if free[i] and (determined or outside or partners) and doubtful(posterior, z, value, cov, i):
+        low, high = profile_interval(posterior, z, value, cov, i, free, EDGE)
+        profiled = True
+        # the interval decides: a curvature at the top may promise more than the posterior holds
+        determined = determined and high - low <= 2.0 * 1.959964 * NARROWED
+    found = parameter.at(float(z[i]))
+    slope = found * parameter.spread if parameter.positive else parameter.spread
+    return Found(
+        parameter,
+        found,
+        parameter.at(low),
+        parameter.at(high),
+        abs(slope) * sigma,
+        sigma,
+        bool(determined),
+        () if determined else partners,
+        bool(free[i] and not determined and not low <= 0.0 <= high),
+        bool(free[i]),
+        profiled,
     )
 
 
-def _reduced(
-    model: StateSpace, observation: Observation, members: list[str], keep: list[str], tau: float | None, sigma: float
-) -> StateSpace:
-    """The channel's model with its bank replaced by one exponential, or by nothing."""
-    index = [model.index(name) for name in keep]
-    square = np.ix_(index, index)
-    blocks = [
-        Block(
-            tuple(keep),
-            tuple(model.units[i] for i in index),
-            model.drift[square],
-            model.diffusion[square],
-            model.mean[index],
-            model.cov[square],
-        )
-    ]
-    linear = [(name, weight) for name, weight in observation.linear if name not in members]
-    if tau is not None:
-        single = random_walk("warmup", "1", 0.0, sigma)
-        blocks.append(replace(single, drift=np.array([[-1.0 / tau]])))
-        linear.append(("warmup", 1.0))
-    seen = replace(observation, linear=tuple(linear), step_states=())
-    return StateSpace.assemble(blocks, [seen], model.step_s, model.covariates)
+def _shifted(found: Found, value: float) -> Found:
+    """The same with another value inside its interval."""
+    return replace(found, value=float(np.clip(value, found.low, found.high)))

@@ -12,8 +12,8 @@ import numpy as np
 
 from alerts.record import record
 from models.estimate import Estimate
-from models.identify import WarmUp, find_warm_up
 from models.turning import is_angle
+from models.warm_up import WarmUp, find_warm_up
 from sensors.reading import Reading
 from twin.assembly import flux_prior
 from twin.atomic import make_folder, write_atomic

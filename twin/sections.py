@@ -135,6 +135,7 @@ class Element(Section):
     expansion_per_k: Number | None = None
     length_mm: Positive
     direction: Vector
+    sensitivity: Number = 1.0
     sensitivity_sigma: NonNegative = 0.3
 
     @model_validator(mode="after")
@@ -147,7 +148,7 @@ class Element(Section):
     def metres_per_kelvin(self) -> float:
         """Expansion of the element [m/K] before its direction is applied."""
         per_kelvin = self.expansion_per_k if self.expansion_per_k is not None else EXPANSION[self.material or ""] * 1e-6
-        return per_kelvin * self.length_mm * 1e-3
+        return self.sensitivity * per_kelvin * self.length_mm * 1e-3
 
 
 class Drift(Section):

@@ -94,17 +94,25 @@ def _drift_blocks(name: str, drift: Drift, i: int) -> Iterator[tuple[Block, tupl
 
 
 def _expansion(config: Config, motions: Motions) -> Iterator[Block]:
-    """Sensitivities as states; each element's expansion is added to the motion of its body."""
+    """Sensitivities and tilts of the direction as states; each element's expansion is added to the motion of its body.
+
+    ``α L T (n_i (1 + ε) + η_i)``: ε scales the whole element, η_i is what its direction differs from the stated one by.
+    """
     for k, element in enumerate(config.elements):
         scale = f"sensitivity.{k + 1}"
         if element.sensitivity_sigma > 0:
             yield random_walk(scale, "1", 0.0, element.sensitivity_sigma)
         for i, axis in enumerate(AXES):
             weight = element.metres_per_kelvin * element.direction[i]
+            node = temperature(element.node)
+            if element.direction_sigma > 0 and (axis != "w" or element.body in BODIES):
+                aside = f"direction.{k + 1}.{axis}"
+                yield random_walk(aside, "1", 0.0, element.direction_sigma)
+                tilted = motions.setdefault(f"{element.body}.{axis}", Combination())
+                tilted.products.append((node, aside, element.metres_per_kelvin))
             if weight == 0.0:
                 continue
             motion = motions.setdefault(f"{element.body}.{axis}", Combination())
-            node = temperature(element.node)
             motion.put(node, weight)
             if element.sensitivity_sigma > 0:
                 motion.products.append((node, scale, weight))

@@ -71,9 +71,9 @@ def correction_svg(correction: Correction, truth: Correction | None = None) -> s
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}">',
-        f"<title>{_plain(correction.scan)}: corrections per projection</title>",
+        f"<title>{plain(correction.scan)}: corrections per projection</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        f'<text x="{LEFT}" y="28" font-size="17" font-weight="600">Corrections of scan {_plain(correction.scan)}</text>',
+        f'<text x="{LEFT}" y="28" font-size="17" font-weight="600">Corrections of scan {plain(correction.scan)}</text>',
         f'<text x="{LEFT}" y="48">{len(correction)} projections in {span}; '
         "every value is the difference to the first projection; u = column, v = row, w = towards the detector</text>",
         *_legend(truth is not None),
@@ -192,5 +192,6 @@ def _points(points: Array) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points.tolist())
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Text that is safe inside SVG, at most 60 characters."""
     return escape("".join(c if c.isprintable() else "?" for c in text[:60]))

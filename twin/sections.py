@@ -88,6 +88,7 @@ class ScanPlan(Section):
     exposure_s: Positive
     frames: Annotated[int, Field(gt=0)] = 1
     duration_h: Positive
+    conditioning_h: NonNegative = 0.0
     flat_every: Annotated[int, Field(ge=0)] = 0
     resolution_limit_um: Positive
 
@@ -137,6 +138,7 @@ class Element(Section):
     direction: Vector
     sensitivity: Number = 1.0
     sensitivity_sigma: NonNegative = 0.3
+    direction_sigma: NonNegative = 0.0
 
     @model_validator(mode="after")
     def _one_coefficient(self) -> Element:

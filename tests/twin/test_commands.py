@@ -143,7 +143,7 @@ def test_init_without_out_writes_here(capsys, tmp_path, monkeypatch):
 
 
 def test_check_for_programs(capsys, tmp_path):
-    config = machine(tmp_path)
+    config = machine(tmp_path, ("sigma = 0.2", "sigma = 0.01"))
     found = json.loads(run(capsys, "check", config, "--json"))
     assert all(math.isfinite(number) for number in numbers(found))
     assert found["system"] == "small-ct"
@@ -160,6 +160,20 @@ def test_check_for_programs(capsys, tmp_path):
     assert "source.v" not in found["hidden"]
     assert found["reachable"] is True
     assert len(found["digest"]) == 16
+    half_pitch = found["half_pitch10_um"]
+    assert half_pitch <= found["corrected_um"]["expected"] <= found["uncorrected_um"]["expected"]
+    assert found["gain"] == pytest.approx(found["uncorrected_um"]["expected"] / found["corrected_um"]["expected"])
+    assert {"source.u", "source.w"} <= {name for d in found["directions"] if not d["seen"] for name in d["weights"]}
+    assert {one["sensor"] for one in found["one_more"]} == {
+        "a thermometer on ambient",
+        "a second sphere at 24 mm from the source",
+    }
+
+
+def test_check_draws_a_picture(capsys, tmp_path):
+    config, picture = machine(tmp_path), tmp_path / "known.svg"
+    assert f"  {picture}\n" in run(capsys, "check", config, "--picture", picture)
+    assert picture.read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_check_says_no_with_code_1(capsys, tmp_path):

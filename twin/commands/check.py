@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from alerts import registry as sinks
-from twin.assembly import assemble
+from twin.assembly import Machine, assemble
+from twin.atomic import write_atomic
 from twin.budget import budget_of
 from twin.channels import rules_of
 from twin.config import Config, ConfigError, load, option_faults
-from twin.preview import Preview, preview
-from twin.terminal import say, table
-
-UNITS = {"source": "um", "object": "um", "shift": "px", "flux": "1"}
+from twin.preview import one_more, preview
+from twin.preview_picture import preview_svg
+from twin.preview_words import preview_facts, preview_lines
+from twin.terminal import Progress, say, table
 
 
 def add(sub: Any) -> None:
@@ -24,6 +25,7 @@ def add(sub: Any) -> None:
     command = sub.add_parser("check", help="validate a configuration; print budget and observability")
     command.add_argument("config", type=Path, metavar="CONFIG")
     command.add_argument("--json", action="store_true", help="the same for programs")
+    command.add_argument("--picture", type=Path, metavar="FILE", help="also draw it, as SVG")
     command.set_defaults(run=_check)
 
 
@@ -47,23 +49,17 @@ def _sink_faults(config: Config) -> Iterator[str]:
 def _check(given: argparse.Namespace) -> int:
     config = load_whole(given.config)
     machine = assemble(config)
-    known = preview(machine)
-    budget = budget_of(config)
+    bar = Progress("rehearsal")
+    known = preview(config, progress=lambda part: bar(0.2 * part))
+    more = one_more(config, known, progress=lambda part: bar(0.2 + 0.8 * part))
+    bar.done()
+    if given.picture is not None:
+        write_atomic(given.picture, preview_svg(config, known, more))
     reachable = known.promised_um <= known.limit_um
     if given.json:
-        say(json.dumps({
-            "system": config.system.name, "digest": config.digest, "model": machine.model.model_id,
-            "states": list(machine.model.names), "channels": list(machine.model.channels),
-            "budget_nm": {
-                "spot": budget.spot_m * 1e9, "detector": budget.detector_m * 1e9, "stage": budget.stage_m * 1e9,
-                "vibration": budget.vibration_m * 1e9, "aperture": budget.aperture_m * 1e9,
-            },
-            "half_pitch10_um": known.promised_um, "limit_um": known.limit_um, "reachable": reachable,
-            "sigma_without_readings": known.prior, "sigma_with_readings": known.posterior, "hidden": known.hidden(),
-            "notes": list(notes_of(config)),
-        }, indent=1))  # fmt: skip
+        say(json.dumps({**_facts(config, machine), **preview_facts(known, more), "reachable": reachable}, indent=1))
         return 0 if reachable else 1
-    m = machine.pose.magnification
+    m, budget = machine.pose.magnification, budget_of(config)
     say(
         f"{config.system.name}: M {m:.4g}, voxel {config.geometry.pixel_um / m * 1e3:.3g} nm, "
         f"{len(machine.model.names)} states, {len(machine.model.channels)} channels observed"
@@ -78,24 +74,29 @@ def _check(given: argparse.Namespace) -> int:
     say(
         f"  half-pitch at 10 % MTF {known.promised_um:.3g} um before any drift: {verdict} the scan's {known.limit_um:g} um"
     )
-    say(
-        f"\nWhat will be known over a scan of {config.scan.duration_h:g} h (sigma of the change since the first projection)"
-    )
-    say(table(_rows(known)))
-    for name in known.hidden():
-        say(f"  {name}: these channels can't tell it; another marker depth or a calibrated thermometer would")
+    for line in preview_lines(config, known, more):
+        say(line)
     for note in notes_of(config):
         say(f"  note: {note}")
+    if given.picture is not None:
+        say(f"  {given.picture}")
     return 0 if reachable else 1
 
 
-def _rows(known: Preview) -> list[list[str]]:
-    rows = [["", "without readings", "with them"]]
-    for name, before in known.prior.items():
-        if before > 0:
-            unit = UNITS[name.split(".")[0]]
-            rows.append([name, f"{before:.3g} {unit}", f"{known.posterior[name]:.3g} {unit}"])
-    return rows
+def _facts(config: Config, machine: Machine) -> dict[str, Any]:
+    budget = budget_of(config)
+    return {
+        "system": config.system.name,
+        "digest": config.digest,
+        "model": machine.model.model_id,
+        "states": list(machine.model.names),
+        "channels": list(machine.model.channels),
+        "budget_nm": {
+            "spot": budget.spot_m * 1e9, "detector": budget.detector_m * 1e9, "stage": budget.stage_m * 1e9,
+            "vibration": budget.vibration_m * 1e9, "aperture": budget.aperture_m * 1e9,
+        },
+        "notes": list(notes_of(config)),
+    }  # fmt: skip
 
 
 def notes_of(config: Config) -> list[str]:

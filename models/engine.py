@@ -107,19 +107,50 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a pass leaves behind. Shapes: innovation, spread (T, m); mean (T, n); cov (T, n, n); row, gain (T, m, n).
+    """What a pass over T steps of n states and m channels leaves behind.
 
-    ``spread`` is the innovation's variance, negative where the reading was gated, nan where there was none. The last four
-    are empty unless the pass was asked to keep them.
+    Attributes
+    ----------
+    innovation, spread : (T, m) arrays
+        Reading minus prediction, and its variance: negative where the reading was gated, nan where there was none.
+    loglik : float
+    mean : (T, n) array
+        Filtered mean; this and what follows is empty unless the pass was asked to keep it.
+    wide_cov : (T, n, width) array
+        Filtered covariance, rows padded as the kernel has them.
+    row_values : (T, supports) array
+        Jacobian of each channel on the states it sees, in the order of ``Terms.support``.
+    wide_gain : (T, m, width) array
+        Kalman gain of each reading used.
+    packed : Packed
     """
 
     innovation: Array
     spread: Array
     loglik: float
     mean: Array
-    cov: Array
-    row: Array
-    gain: Array
+    wide_cov: Array
+    row_values: Array
+    wide_gain: Array
+    packed: Packed
+
+    @property
+    def cov(self) -> Array:
+        """Filtered covariance, (T, n, n)."""
+        return self.wide_cov[:, :, : self.packed.n]
+
+    @property
+    def gain(self) -> Array:
+        """Gain of each reading, (T, m, n); without meaning where the reading was not used."""
+        return self.wide_gain[:, :, : self.packed.n]
+
+    @property
+    def row(self) -> Array:
+        """Jacobian of each reading, (T, m, n)."""
+        terms = self.packed.terms
+        out = np.zeros((len(self.row_values), self.packed.m, self.packed.n))
+        out[:, np.repeat(np.arange(self.packed.m), np.diff(terms.support_start)), terms.support] = self.row_values
+        return out
 
 
 Engine = Callable[[StateSpace, Packed, Belief, Steps, Gate, bool], Record]
@@ -135,30 +166,19 @@ def _known_inputs(model: StateSpace, steps: Steps) -> Array:
 
 def compiled(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False) -> Record:
     """Run the compiled kernel over ``steps``; ``belief`` is carried on in place."""
-    count, (n, m) = len(steps), (packed.n, packed.m)
-    kept = count if keep else 0
-    v, s = np.empty((count, m)), np.empty((count, m))
-    mean, cov = np.empty((kept, n)), np.empty((kept, n, n))
-    row, gain = np.empty((kept, m, n)), np.empty((kept, m, n))
-    gate, terms = gate.for_model(model), packed.terms
+    count = len(steps)
+    record = _blank(packed, count, keep)
+    gate = gate.for_model(model)
     loglik = filter_pass(
         belief.mean,
         belief.cov,
-        packed.indptr,
-        packed.indices,
-        packed.values,
-        packed.noise,
+        packed.forward,
+        packed.terms,
         _known_inputs(model, steps),
         np.ascontiguousarray(steps.readings),
         np.ascontiguousarray(steps.variances),
         np.ascontiguousarray(steps.covariates),
         np.ascontiguousarray(steps.opened),
-        terms.start,
-        terms.state,
-        terms.other,
-        terms.covariate,
-        terms.weight,
-        terms.constant,
         packed.floor_var,
         packed.step_start,
         packed.step_state,
@@ -166,15 +186,29 @@ def compiled(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
         packed.patience,
         gate.step_var,
         belief.gated_run,
-        mean,
-        cov,
-        v,
-        s,
-        row,
-        gain,
+        record.mean,
+        record.wide_cov,
+        record.innovation,
+        record.spread,
+        record.row_values,
+        record.wide_gain,
         keep,
     )
-    return Record(v, s, float(loglik), mean, cov, row, gain)
+    return replace(record, loglik=float(loglik))
+
+
+def _blank(packed: Packed, count: int, keep: bool) -> Record:
+    kept, n, m, width = count if keep else 0, packed.n, packed.m, packed.forward.noise.shape[1]
+    return Record(
+        np.full((count, m), np.nan),
+        np.full((count, m), np.nan),
+        0.0,
+        np.empty((kept, n)),
+        np.empty((kept, n, width)),
+        np.empty((kept, len(packed.terms.support))),
+        np.empty((kept, m, width)),
+        packed,
+    )
 
 
 def filterpy(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, gate: Gate, keep: bool = False) -> Record:
@@ -189,10 +223,9 @@ def filterpy(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
     kf.x, kf.P = belief.mean.reshape(n, 1).copy(), belief.cov.copy()
     kf.F, kf.Q = model.transition, model.noise
     driven = _known_inputs(model, steps)
-    v, s = np.full((count, m), np.nan), np.full((count, m), np.nan)
-    kept = count if keep else 0
-    mean, cov = np.empty((kept, n)), np.empty((kept, n, n))
-    row, gain = np.zeros((kept, m, n)), np.zeros((kept, m, n))
+    record = _blank(packed, count, keep)
+    v, s, terms = record.innovation, record.spread, packed.terms
+    record.wide_cov[:], record.wide_gain[:] = 0.0, 0.0
     loglik = 0.0
     for t in range(count):
         kf.predict()
@@ -205,10 +238,10 @@ def filterpy(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
             used, h, predicted, variance, spread = _try(packed, kf, steps, t, j, gate)
             if not used:
                 belief.gated_run[j] += 1
-                own = packed.step_state[packed.step_start[j] : packed.step_start[j + 1]]
-                if belief.gated_run[j] >= packed.patience[j] and len(own):
+                steppable = packed.step_state[packed.step_start[j] : packed.step_start[j + 1]]
+                if belief.gated_run[j] >= packed.patience[j] and len(steppable):
                     kf.P = kf.P.copy()
-                    for i in own:
+                    for i in steppable:
                         kf.P[i, i] += gate.step_var[i]
                     belief.gated_run[j] = 0
                     used, h, predicted, variance, spread = _try(packed, kf, steps, t, j, gate)
@@ -221,11 +254,12 @@ def filterpy(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
             kf.update(v[t, j] + (h @ kf.x).item(), R=np.array([[variance]]), H=h.reshape(1, n))
             loglik -= 0.5 * (np.log(2 * np.pi * spread) + v[t, j] ** 2 / spread)
             if keep:
-                row[t, j], gain[t, j] = h, kf.K[:, 0]
+                own = slice(terms.support_start[j], terms.support_start[j + 1])
+                record.row_values[t, own], record.wide_gain[t, j, :n] = h[terms.support[own]], kf.K[:, 0]
         if keep:
-            mean[t], cov[t] = kf.x[:, 0], kf.P
+            record.mean[t], record.wide_cov[t, :, :n] = kf.x[:, 0], kf.P
     belief.mean, belief.cov = kf.x[:, 0].copy(), kf.P.copy()
-    return Record(v, s, loglik, mean, cov, row, gain)
+    return replace(record, loglik=loglik)
 
 
 def _try(

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.adjoint import cross_pass, smooth_pass
 from models.engine import Belief, Engine, Gate, Record, Steps, compiled
 from models.estimate import Array
-from models.kalman import cross_pass, output_rows, smooth_pass
+from models.kalman import output_rows
 from models.packing import Packed, Terms
 from models.statespace import Observation, StateSpace
 
-CHUNK = 512
+CHUNK_BYTES = 32 * 2**20  # of what the forward pass leaves for the backward one
 ROUNDS = 12  # of the search for steps, one step each
 
 
@@ -28,7 +29,8 @@ class Smoothed:
     cov : (T, q, q) array
         Their covariance.
     cross : (T, q, q) array
-        Covariance of the outputs at the reference step with those at each step (rows: reference); zero before it.
+        Covariance of the outputs at the reference step with those at each step (rows: reference); zero before it, and
+        everywhere when no reference was given.
     reference : int
         The reference step.
     steps : tuple of (int, str, float)
@@ -59,7 +61,7 @@ def smooth(
     steps: Steps,
     outputs: Sequence[Observation],
     *,
-    reference: int = 0,
+    reference: int | None = 0,
     gate: Gate | None = None,
     step_states: dict[str, tuple[float, float]] | None = None,
     run: Engine = compiled,
@@ -67,17 +69,16 @@ def smooth(
 ) -> Smoothed:
     """Smooth outputs (weighted sums and products of states, written like observations) over all steps.
 
-    The forward pass keeps one belief per chunk of 512 steps; the backward pass filters each chunk again, so memory is
-    independent of the length but for the outputs. Steps in ``step_states`` (state → expected steps in the interval) are
-    searched by the score test of the backward pass and opened where it is decisive, until none is left.
+    The forward pass keeps one belief per chunk (as many steps as fill 32 MB); the backward pass filters each chunk again,
+    so memory is independent of the length but for the outputs. Steps in ``step_states`` (state → expected steps in the
+    interval) are searched by the score test of the backward pass and opened where it is decisive, until none is left.
 
     Parameters
     ----------
     outputs : q observations
         What is wanted; products are linearised at the filtered mean of each step.
-    reference : int
-        Step whose outputs the corrections are relative to.
-
+    reference : int, optional
+        Step whose outputs the corrections are relative to; without one no covariance across time is worked out.
     step_states : mapping of state to (expected steps in the interval, σ of a step)
         Where a step is looked for.
 
@@ -132,104 +133,89 @@ def _pass(
     prior: Belief,
     steps: Steps,
     terms: Terms,
-    reference: int,
+    reference: int | None,
     gate: Gate,
     run: Engine,
     want_steps: bool,
     progress: Callable[[float], None] | None,
 ) -> tuple[Smoothed, Array, Array]:
-    count, n, q = len(steps), packed.n, len(terms.constant)
-    starts = list(range(0, count, CHUNK))
+    count, n, q, width = len(steps), packed.n, len(terms.constant), packed.forward.noise.shape[1]
+    size = _chunk(packed)
+    starts = list(range(0, count, size))
     beliefs, crosses = [], []
-    belief, cross, loglik = prior.copy(), np.zeros((q, n)), 0.0
+    belief, cross, loglik = prior.copy(), np.zeros((q, width)), 0.0
+    record = None
     for first in starts:
         beliefs.append(belief.copy())
         crosses.append(cross.copy())
-        part = steps.part(first, first + CHUNK)
-        inside = first <= reference < first + CHUNK
-        keep = inside or first > reference
-        record = run(model, packed, belief, part, gate, keep)
+        part = steps.part(first, first + size)
+        tracked = reference is not None and reference < first + size
+        record = run(model, packed, belief, part, gate, tracked or first == starts[-1])
         loglik += record.loglik
-        if keep:
+        if tracked and reference is not None and first != starts[-1]:
             cross = _cross(packed, terms, record, part, cross, reference - first)[-1]
         if progress is not None:
             progress(0.5 * (first + len(part)) / count)
     mean, cov, out_cross = np.empty((count, q)), np.empty((count, q, q)), np.zeros((count, q, q))
-    stat, size = (np.empty((count, n)), np.empty((count, n))) if want_steps else (np.empty((0, n)), np.empty((0, n)))
-    r, information = np.zeros(n), np.zeros((n, n))
+    stat, shock = (np.empty((count, n)), np.empty((count, n))) if want_steps else (np.empty((0, n)), np.empty((0, n)))
+    r, information = np.zeros(width), np.zeros((width, width))
     for number, first in reversed(list(enumerate(starts))):
-        part = steps.part(first, first + CHUNK)
+        part = steps.part(first, first + size)
         last = first + len(part)
-        record = run(model, packed, beliefs[number], part, gate, True)
-        track = last > reference
-        carried = (
-            _cross(packed, terms, record, part, crosses[number], reference - first) if track else np.zeros((0, q, n))
-        )
-        chunk_stat, chunk_size = np.empty((len(part), n)), np.empty((len(part), n))
+        if record is None:
+            record = run(model, packed, beliefs[number], part, gate, True)
+        carried = np.zeros((0, q, width))
+        if reference is not None and last > reference:
+            carried = _cross(packed, terms, record, part, crosses[number], reference - first)
         smooth_pass(
-            packed.indptr,
-            packed.indices,
-            packed.values,
+            packed.back,
+            packed.terms,
             record.mean,
-            record.cov,
+            record.wide_cov,
             record.innovation,
             record.spread,
-            record.row,
-            record.gain,
+            record.row_values,
+            record.wide_gain,
             r,
             information,
             np.ascontiguousarray(part.covariates),
-            terms.start,
-            terms.state,
-            terms.other,
-            terms.covariate,
-            terms.weight,
-            terms.constant,
+            terms,
             carried,
-            track,
             mean[first:last],
             cov[first:last],
             out_cross[first:last],
-            chunk_stat,
-            chunk_size,
+            stat[first:last],
+            shock[first:last],
         )
-        if want_steps:
-            stat[first:last], size[first:last] = chunk_stat, chunk_size
+        record = None
         if progress is not None:
             progress(1.0 - 0.5 * first / count)
-    return Smoothed(mean, cov, out_cross, reference, (), loglik), stat, size
+    return Smoothed(mean, cov, out_cross, reference or 0, (), loglik), stat, shock
+
+
+def _chunk(packed: Packed) -> int:
+    """Steps whose record fills ``CHUNK_BYTES``."""
+    width = packed.forward.noise.shape[1]
+    return max(int(CHUNK_BYTES // (8 * (packed.n + packed.m) * width)), 16)
 
 
 def _cross(packed: Packed, terms: Terms, record: Record, part: Steps, cross: Array, reference: int) -> Array:
-    """Covariance of the reference outputs with the filter's error at each step of a chunk, (T, q, n)."""
-    count = len(record.spread)
-    rows = np.zeros((len(terms.constant), packed.n))
-    out = np.zeros((count, len(rows), packed.n))
+    """Covariance of the reference outputs with the filter's error at each step of a chunk, (T, q, width)."""
+    count, width = len(record.spread), packed.forward.noise.shape[1]
+    out = np.zeros((count, len(terms.constant), width))
     first, carried = 0, cross.copy()
-    if 0 <= reference < count:
-        output_rows(
-            record.mean[reference],
-            np.ascontiguousarray(part.covariates[reference]),
-            terms.start,
-            terms.state,
-            terms.other,
-            terms.covariate,
-            terms.weight,
-            terms.constant,
-            rows,
-        )
-        carried = rows @ record.cov[reference]
+    if reference >= 0:
+        rows = np.zeros((len(terms.constant), width))
+        output_rows(record.mean[reference], np.ascontiguousarray(part.covariates[reference]), terms, rows)
+        carried = rows[:, : packed.n] @ record.wide_cov[reference]
         out[reference] = carried
         first = reference + 1
-    elif reference >= count:
-        return out
     cross_pass(
-        packed.indptr,
-        packed.indices,
-        packed.values,
+        packed.forward,
+        packed.terms,
         record.spread[first:],
-        record.row[first:],
-        record.gain[first:],
+        record.row_values[first:],
+        record.wide_gain[first:],
         carried,
         out[first:],
     )

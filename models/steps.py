@@ -143,8 +143,8 @@ class Bank:
             packed = self._packed
             none = np.zeros((record.spread.shape[1], 0))
             follow_pass(
-                packed.indptr, packed.indices, packed.values, carried, self.signature, self.past, self.score,
-                self.information, record.innovation[0], record.spread[0], record.row[0], record.gain[0],
+                packed.forward.indptr, packed.forward.indices, packed.forward.values, carried, self.signature, self.past, self.score,
+                self.information, record.innovation[0], record.spread[0], record.row[0], np.ascontiguousarray(record.gain[0]),
                 none if anchored is None else anchored,
             )  # fmt: skip
         if used.size:

@@ -180,9 +180,8 @@ class Twin:
 
     def _outputs(self, belief: Belief, turning: bool) -> Outputs:
         rows = np.zeros((len(OUTPUTS), self._packed.n))
-        t = self._terms
         covariates = self._covariates if turning else still(self.machine.model, self._covariates)
-        mean = output_rows(belief.mean, covariates, t.start, t.state, t.other, t.covariate, t.weight, t.constant, rows)
+        mean = output_rows(belief.mean, covariates, self._terms, rows)
         return Outputs(mean, rows @ belief.cov @ rows.T, rows)
 
     @property
@@ -194,18 +193,8 @@ class Twin:
         """Information per second that readings have brought over the last hour, (n, n); the stage held at angle 0."""
         n = self._packed.n
         rows = np.zeros((len(self.machine.model.channels), n))
-        t = self._packed.terms
-        output_rows(
-            self.belief.mean,
-            still(self.machine.model, self._covariates),
-            t.start,
-            t.state,
-            t.other,
-            t.covariate,
-            t.weight,
-            t.constant,
-            rows,
-        )
+        held = still(self.machine.model, self._covariates)
+        output_rows(self.belief.mean, held, self._packed.terms, rows)
         return np.asarray((rows.T * self._rates) @ rows)
 
     def snapshot(self) -> dict[str, Any]:

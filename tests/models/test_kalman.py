@@ -157,7 +157,7 @@ def test_chunks_change_nothing(monkeypatch):
     model = random_model(rng)
     steps = random_steps(rng, model, 90)
     whole = smooth(model, Belief.prior(model), steps, picks(model, np.eye(5)), reference=40, gate=WIDE)
-    monkeypatch.setattr("models.smoother.CHUNK", 17)
+    monkeypatch.setattr("models.smoother.CHUNK_BYTES", 17 * 8 * (len(model.names) + len(model.channels)) * 16)
     parts = smooth(model, Belief.prior(model), steps, picks(model, np.eye(5)), reference=40, gate=WIDE)
     assert np.allclose(whole.mean, parts.mean, rtol=1e-10, atol=1e-12)
     assert np.allclose(whole.cross, parts.cross, rtol=1e-9, atol=1e-12)

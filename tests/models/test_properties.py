@@ -152,7 +152,7 @@ def test_other_units_scale_the_results(data, length, reading):
         opened=steps.opened / length**2,
     )
     a, b = filtered(model, steps), filtered(scaled, other)
-    assert_same(replace(b, mean=b.mean * length, cov=b.cov * length**2), a, 1e-7)
+    assert_same(replace(b, mean=b.mean * length, wide_cov=b.wide_cov * length**2), a, 1e-7)
     assert b.loglik - np.isfinite(steps.readings).sum() * np.log(reading) == pytest.approx(a.loglik, rel=1e-7, abs=1e-5)
 
 

@@ -140,12 +140,12 @@ class Bank:
         if used.size and np.any(record.row[0][np.ix_(used, self._states)] != 0.0):
             self._open(time)
         if len(self):
-            packed = self._packed
+            motion = self._packed.forward
             none = np.zeros((record.spread.shape[1], 0))
             follow_pass(
-                packed.forward.indptr, packed.forward.indices, packed.forward.values, carried, self.signature, self.past, self.score,
-                self.information, record.innovation[0], record.spread[0], record.row[0], np.ascontiguousarray(record.gain[0]),
-                none if anchored is None else anchored,
+                motion.indptr, motion.indices, motion.values, carried, self.signature, self.past, self.score,
+                self.information, record.innovation[0], record.spread[0], record.row[0],
+                np.ascontiguousarray(record.gain[0]), none if anchored is None else anchored,
             )  # fmt: skip
         if used.size:
             self._posterior = None

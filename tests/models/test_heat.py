@@ -164,8 +164,7 @@ def test_bodies_move_along_their_paths_as_by_hand():
     def seen(observations):
         terms = Terms.of(model, observations)
         rows = np.zeros((len(observations), len(state)))
-        parts = (terms.start, terms.state, terms.other, terms.covariate, terms.weight, terms.constant)
-        values = output_rows(state, np.zeros(len(model.covariates)), *parts, rows)
+        values = output_rows(state, np.zeros(len(model.covariates)), terms, rows)
         return dict(zip((o.channel for o in observations), values.tolist(), strict=True))
 
     outputs, marker = seen(machine.outputs), seen(model.observations)

@@ -12,7 +12,10 @@ from twin.profiles import load_profile
 from twin.sections import ChannelSection, Drift, Drifts, Link, Marker, Node
 
 SEED = 1
-SENSITIVITY_KNOWN = {"sensitivity_sigma": 0.0}  # no products of states, so that any library can filter it
+SENSITIVITY_KNOWN = {
+    "sensitivity_sigma": 0.0,
+    "direction_sigma": 0.0,
+}  # no products of states, so that any library can filter it
 
 
 def small() -> Machine:
@@ -34,7 +37,7 @@ def small() -> Machine:
 def large() -> Machine:
     """30 states, 40 channels: the FXE 160's tube, stage, wire and warm-up with 32 thermometers and three more wires."""
     config = _known(load_profile("fxe160-submicron"))
-    more = ("detector_arm", "table", "cabinet", "manipulator", "generator")
+    more = ("detector_arm", "table", "cabinet", "manipulator")
     nodes = (
         *config.nodes,
         *(Node(name=n, time_constant_min=60.0 + 20.0 * k, capacity_j_per_k=500.0) for k, n in enumerate(more)),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from models.bank_evidence import with_evidence
 from models.blur import tomogram_f10
 from models.correction import Correction
 from models.engine import Steps, engine
@@ -100,7 +101,7 @@ def correct(
     expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
     smoothed = smooth(
         machine.model,
-        prior,
+        with_evidence(machine.model, prior, steps, machine.gate),
         steps,
         turned.wanted,
         reference=reference,

@@ -75,7 +75,7 @@ def test_evidence_is_the_likelihood_of_the_record():
     assert np.diff(got) == pytest.approx(np.diff(want), abs=1e-3)
 
 
-def test_one_exponential_is_told_and_found_twice_as_well():
+def test_one_exponential_is_told_and_found_better():
     model, gains = machine(), []
     for seed in range(8):
         steps, t = record(model, one, seed)

@@ -22,6 +22,7 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "flux": {"counts": (1.0, 0.0)},
     "marker_shift": {"px": (1.0, 0.0)},
     "detector_shift": {"px": (1.0, 0.0)},
+    "acceleration": {"m/s2": (1.0, 0.0), "g": (9.80665, 0.0), "mg": (9.80665e-3, 0.0), "um/s2": (1e-6, 0.0)},
     "displacement": {"m": (1.0, 0.0), "mm": (1e-3, 0.0), "um": (1e-6, 0.0), "nm": (1e-9, 0.0)},
     "pressure": {"Pa": (1.0, 0.0), "hPa": (1e2, 0.0), "mbar": (1e2, 0.0)},
     "humidity": {"1": (1.0, 0.0), "percent": (1e-2, 0.0)},
@@ -54,6 +55,10 @@ class Channel:
         Range of raw values that can be true [unit]; a value outside is ``invalid``.
     sentinels : tuple of float
         Raw values by which the instrument says "no value" (−180, 99999, 85).
+    full_scale : float
+        Of a waveform: largest raw value the instrument can give, and what the full scale of a WAV file means [unit].
+    noise_density : float
+        Of a waveform: the instrument's own noise [unit/√Hz]; 0 when not stated.
     """
 
     name: str
@@ -65,6 +70,8 @@ class Channel:
     stale_after_s: float = math.inf
     valid: tuple[float, float] | None = None
     sentinels: tuple[float, ...] = ()
+    full_scale: float = math.nan
+    noise_density: float = 0.0
 
     def admit(self, time: float, raw: float, sigma: float = math.nan, quality: Quality = Quality.GOOD) -> Reading:
         """Turn a raw value into a Reading: unit converted, default σ filled in, impossible values marked.

@@ -31,11 +31,13 @@ import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from sensors.block import Reduce
 from sensors.channel import Channel
 from sensors.mqtt_client import CONNECT_TIMEOUT_S, MqttOptions, connect, new_client
-from sensors.mqtt_payload import decode
+from sensors.mqtt_payload import decode, decode_block
 from sensors.reading import Reading, SensorError
 from sensors.rows import RowError
+from sensors.vibration import Reducer, is_accelerometer, plain_reductions
 
 _LOG = logging.getLogger("ctwin.sensors.mqtt")
 _UNTHROTTLED = 10_000  # QoS 0 messages are not throttled by the broker; beyond this they are dropped and counted
@@ -66,7 +68,9 @@ class MqttSensor:
         self, options: Options, channels: Sequence[Channel], base: Path, clock: Callable[[], float] = time.time
     ) -> None:
         self._options = options
-        self._channels = tuple(channels)
+        self._reducer: Reduce = Reducer(plain_reductions(channels))
+        self._channels = (*channels, *Reducer(plain_reductions(channels)).channels)
+        self._subscribed_to = tuple(channels)
         self._base = base
         self._clock = clock
         self._topics: dict[str, list[Channel]] = {}
@@ -86,8 +90,12 @@ class MqttSensor:
 
     @property
     def channels(self) -> Sequence[Channel]:
-        """Channels whose topics are subscribed."""
+        """Channels whose topics are subscribed, and those derived from accelerometers among them."""
         return self._channels
+
+    def reduce_with(self, reduce: Reduce, channels: Sequence[Channel]) -> None:
+        """Turn blocks of acceleration into readings of these channels by a machine's own modes."""
+        self._reducer, self._channels = reduce, (*self._subscribed_to, *channels)
 
     def drops(self) -> Mapping[str, int]:
         """Messages that gave no reading, by cause."""
@@ -162,11 +170,16 @@ class MqttSensor:
                 raise RowError("unknown_topic", "not a channel's topic; a subscription of an earlier configuration")
             if message.retained and self._options.payload == "plain":
                 raise RowError("retained", "a retained plain number, of unknown age")
-            return [decode(message.payload, c, message.arrival, self._options.payload) for c in channels]
+            return [reading for c in channels for reading in self._read(message, c)]
         except RowError as fault:
             if self._count(fault.cause) == 1:
                 _LOG.warning("%s, topic %s: %s; dropped, further ones are counted", self._where, message.topic, fault)
             return []
+
+    def _read(self, message: _Message, channel: Channel) -> Sequence[Reading]:
+        if is_accelerometer(channel):
+            return self._reducer(decode_block(message.payload, channel))
+        return (decode(message.payload, channel, message.arrival, self._options.payload),)
 
     def _acknowledge(self, messages: Sequence[_Message]) -> None:
         client = self._client

@@ -21,6 +21,8 @@ KINDS = {
     "bruker": "sensors.vendor.bruker:BrukerSensor",
     "images": "sensors.images.projections:ImagesSensor",
     "mqtt": "sensors.mqtt:MqttSensor",
+    "blocks": "sensors.block_folder:BlocksSensor",
+    "shaker": "sensors.shaker:ShakerSensor",
     "simulated": "sensors.simulated:SimulatedSensor",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from sensors.block import Reduce
 from sensors.channel import Channel
 from sensors.reading import Reading
 
@@ -46,3 +47,11 @@ class Counting(Protocol):
 
     def drops(self) -> Mapping[str, int]:
         """Dropped values since ``open``, by cause."""
+
+
+@runtime_checkable
+class TakesReducer(Protocol):
+    """A source of waveforms, whose blocks become readings by the modes of a machine that only its owner knows."""
+
+    def reduce_with(self, reduce: Reduce, channels: Sequence[Channel]) -> None:
+        """Use this from now on, and deliver these derived channels; called before ``open``."""

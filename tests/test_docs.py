@@ -172,7 +172,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[stage]": sections.Stage, "[[mode]]": sections.Mode, "[[marker]]": sections.Marker,
     "[[sensor]]": sections.SensorSection, "[[channel]]": sections.ChannelSection, "[[alert]]": sections.AlertSection,
     "[[sink]]": sections.SinkSection, "[store]": sections.Store, "[publish.influx]": sections.Influx,
-    "[http]": sections.Http,
+    "[http]": sections.Http, "[vibration]": sections.Vibration,
 }  # fmt: skip
 
 

@@ -39,10 +39,22 @@ class Aligner:
     The clock of the grid is the newest event time seen, held back to the ingest time where one is given: one stamp in
     the future must not close the steps of all others. Only the order of the readings and their two times decide, so a
     replay of the journal closes the same steps with the same content.
+
+    Parameters
+    ----------
+    powers : frozenset of str
+        Channels of rms values, of which the mean of the squares is taken: weights of 1/σ² would all but leave out the
+        loud ones.
     """
 
-    def __init__(self, grid_s: float, late_s: float, circular: frozenset[str] = frozenset()) -> None:
-        self.grid_s, self.late_s = grid_s, late_s
+    def __init__(
+        self,
+        grid_s: float,
+        late_s: float,
+        circular: frozenset[str] = frozenset(),
+        powers: frozenset[str] = frozenset(),
+    ) -> None:
+        self.grid_s, self.late_s, self._powers = grid_s, late_s, powers
         self._circular = circular  # channels of angles [rad]: 359° and 1° make 0°, not 180°
         self.policy = TimestampPolicy()
         self.drops: Counter[tuple[str, str]] = Counter()
@@ -117,19 +129,29 @@ class Aligner:
                 return out
             self._next = first
         while (self._next + 0.5) * self.grid_s <= until:
-            cells = {
-                channel: _mean(_unwound(values) if channel in self._circular else values)
-                for channel, values in sorted(self._open.pop(self._next, {}).items())
-            }
+            found = sorted(self._open.pop(self._next, {}).items())
+            cells = {channel: self._together(channel, values) for channel, values in found}
             out.append(Vector(self._next * self.grid_s, cells))
             self._next += 1
         return out
+
+    def _together(self, channel: str, values: list[tuple[float, float]]) -> Cell:
+        if channel in self._powers:
+            return _power(values)
+        return _mean(_unwound(values) if channel in self._circular else values)
 
 
 def _unwound(values: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Angles brought to within half a turn of the first one."""
     first = values[0][0]
     return [(first + math.remainder(value - first, 2.0 * math.pi), sigma) for value, sigma in values]
+
+
+def _power(values: list[tuple[float, float]]) -> Cell:
+    """Root of the mean square."""
+    square = sum(v * v for v, _ in values) / len(values)
+    spread = math.sqrt(sum((v * s) ** 2 for v, s in values)) / len(values)
+    return Cell(math.sqrt(square), spread / math.sqrt(square) if square > 0 else math.nan, len(values))
 
 
 def _mean(values: list[tuple[float, float]]) -> Cell:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import math
-
 from alerts.alert import AlertError, Severity
 from alerts.expression import compile_when
 from alerts.rule import Policy
 from alerts.watch import Watch
 from sensors.channel import Channel
 from twin.config import Config, ConfigError
+from twin.vibration import reducer_of
 
 # Numbers of the machine as a whole that rules may name, beside channels and states.
 VALUES = (
     "loss_uncorrected", "loss_corrected", "half_pitch10_um", "corrected_half_pitch10_um", "f10_lp_per_mm",
     "nis", "innovation_autocorrelation", "model_misfit",
     "source_u_um", "source_v_um", "source_w_um", "shift_u_px", "shift_v_px", "flux_relative",
-    "scanning",
+    "vibration_u_nm", "vibration_v_nm", "scanning",
 )  # fmt: skip
 FORECASTS = ("loss_uncorrected", "loss_corrected")
 
 
 def channels_of(config: Config) -> dict[str, Channel]:
-    """Channels by name."""
-    return {
-        c.name: Channel(
-            c.name, c.quantity, c.unit, c.sensor, c.address, math.nan if c.sigma is None else c.sigma,
-            math.inf if c.stale_after_s is None else c.stale_after_s, c.valid, c.sentinels,
-        )
-        for c in config.channels
-    }  # fmt: skip
+    """Channels by name: those configured, and those that blocks of accelerometers become."""
+    return _configured(config) | {channel.name: channel for channel in reducer_of(config).channels}
+
+
+def sensor_channels(config: Config, sensor: str) -> list[Channel]:
+    """Configured channels that a sensor brings."""
+    return [channel for channel in _configured(config).values() if channel.sensor == sensor]
+
+
+def _configured(config: Config) -> dict[str, Channel]:
+    return {c.name: c.noun for c in config.channels}
 
 
 def rules_of(config: Config) -> list[Watch]:
     """Rules of a configuration; raises ConfigError with every condition that can't be read."""
-    channels = {c.name for c in config.channels}
+    channels = set(channels_of(config))
     nodes = {f"temperature.{n.name}" for n in config.nodes}
     rules, problems = [], []
     for alert in config.alerts:

@@ -43,6 +43,7 @@ class Config(s.Section):
     flux: s.Flux = s.Flux()
     stage: s.Stage = s.Stage()
     modes: tuple[s.Mode, ...] = Field(default=(), alias="mode")
+    vibration: s.Vibration = s.Vibration()
     markers: tuple[s.Marker, ...] = Field(default=(), alias="marker")
     sensors: tuple[s.SensorSection, ...] = Field(default=(), alias="sensor")
     channels: tuple[s.ChannelSection, ...] = Field(default=(), alias="channel")

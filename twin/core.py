@@ -25,6 +25,7 @@ from twin.config import Config
 from twin.stepping import steppings
 from twin.turning import still
 from twin.vectorise import Vectoriser
+from twin.vibration import powers_of
 
 RATE_MEMORY_S = 3600.0
 EVENTS = 64  # recognised steps that are remembered
@@ -71,7 +72,7 @@ class Twin:
         self.config = config
         self.model_id = self.machine.model.model_id
         angles = frozenset(c.name for c in config.channels if c.quantity == "angle")
-        self.aligner = Aligner(config.estimator.grid_s, config.estimator.late_s, angles)
+        self.aligner = Aligner(config.estimator.grid_s, config.estimator.late_s, angles, powers_of(config))
         self.vectoriser = Vectoriser(self.machine, self._left_out)
         self.belief = Belief.prior(self.machine.model)  # of all branches and hypotheses together
         self.time = math.nan
@@ -140,11 +141,13 @@ class Twin:
     def begin_scan(self, started: float) -> None:
         """From here on the course of the image content is remembered; called between updates."""
         self.scan_started = started
+        self.vectoriser.vibration.watch(started)
         self._filter.watch_past(self._no_anchors())
 
     def end_scan(self) -> None:
         """Forget the course of the scan."""
         self.scan_started = math.nan
+        self.vectoriser.vibration.forget()
         self._filter.watch_past(None)
 
     def _no_anchors(self) -> Anchors:

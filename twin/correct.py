@@ -40,12 +40,15 @@ class Corrected:
     smoothed : Smoothed
     used : dict of channel to number of readings used
     drops : dict of cause to number of readings not used
+    shaken_m2 : (2,) tuple
+        Variance of measured vibration along u and v beyond the static budget's, mean over the scan [m²].
     """
 
     correction: Correction
     smoothed: Smoothed
     used: dict[str, int]
     drops: dict[str, int]
+    shaken_m2: tuple[float, float] = (0.0, 0.0)
 
 
 def correct(
@@ -84,8 +87,9 @@ def correct(
     aligner, vectoriser, prior = twin.aligner, twin.vectoriser, twin.belief
     vectoriser.turn_with(scan)
     aligner.late_s = max(aligner.late_s, LATE_S)
-    steps, first = collect(aligner, vectoriser, batches)
     frames = scan.only("projection")
+    vectoriser.vibration.watch(float(frames.time[0]), float(frames.time[-1]))
+    steps, first = collect(aligner, vectoriser, batches)
     grid = machine.config.estimator.grid_s
     place = (frames.time - first) / grid
     if not len(steps):
@@ -114,7 +118,8 @@ def correct(
     drops: dict[str, int] = {}
     for (_, cause), count in aligner.drops.items():
         drops[cause] = drops.get(cause, 0) + count
-    return Corrected(_correction(machine, smoothed, frames, used), smoothed, used, drops)
+    shaken = vectoriser.vibration.beyond(budget_of(machine.config).vibration_m)
+    return Corrected(_correction(machine, smoothed, frames, used), smoothed, used, drops, shaken)
 
 
 def collect(
@@ -236,14 +241,17 @@ class Predicted:
     corrected_um: float
 
 
-def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoothed) -> Predicted:
+def predict_resolution(
+    machine: Machine, correction: Correction, smoothed: Smoothed, shaken_m2: tuple[float, float] = (0.0, 0.0)
+) -> Predicted:
     """Resolution of a tomogram of this scan, from the corrections and their σ (worst of eight edges and the axis).
 
     Uncorrected: the displacements given out count in full, and their error in addition. Corrected: their error alone,
     known only with the smoother's covariance, ``tr(C)/N - 1'C1/N²`` per axis. Of C the diagonal and the first
     projection's row are known here, and the mean of that row stands for the common error ``1'C1/N²``: exact when the
     error is a constant plus one that decorrelates within a small part of the scan. Of what turns with the stage only
-    what blurs is counted (:meth:`twin.turning.Turned.only_blur`).
+    what blurs is counted (:meth:`twin.turning.Turned.only_blur`). Vibration beyond the static budget (``shaken_m2``) stays
+    in both: no correction takes it off.
     """
     budget = budget_of(machine.config)
     pose = machine.pose
@@ -254,7 +262,7 @@ def predict_resolution(machine: Machine, correction: Correction, smoothed: Smoot
     left = 0.0
     for k in range(2):
         i = OUTPUTS.index("shift.u") + k
-        left = max(left, float(known.own[:, i].mean() - known.common[:, i].mean()) * scale**2)
+        left = max(left, float(known.own[:, i].mean() - known.common[:, i].mean()) * scale**2 + shaken_m2[k])
     promised = tomogram_f10(budget, np.zeros_like(drift), angle)
     return Predicted(
         0.5e6 / promised,

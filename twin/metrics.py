@@ -124,6 +124,10 @@ def _judgement(state: Mapping[str, Any]) -> Iterable[str]:
         ({"of": "now"}, resolution.get("loss_uncorrected")),
         ({"of": "corrected"}, resolution.get("loss_corrected")),
     ])  # fmt: skip
+    yield family("vibration_nanometres", "gauge", "Rms vibration in the object plane, by accelerometer", [
+        ({"channel": one["channel"], "axis": one["axis"], "of": word}, one[f"{word}_nm"])
+        for one in state.get("vibration") or () for word in ("blur", "jitter")
+    ])  # fmt: skip
     yield family("probability_of_loss", "gauge", "Probability that the limit is passed within the forecast's horizon",
                  [({}, forecast.get("probability_of_loss"))])  # fmt: skip
 

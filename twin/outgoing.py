@@ -11,6 +11,7 @@ from models.correction import Correction
 from models.estimate import Estimate, Forecast
 from sensors.channel import Channel
 from sensors.reading import Reading
+from sensors.vibration import band_hz
 from twin.config import Config
 from twin.core import Outputs
 from twin.outlook import Outlook
@@ -96,7 +97,8 @@ class Outgoing:
         if now < self._told + REPEAT_S:
             return []
         self._told = now
-        lines = series.age_lines(self._tags, now, {name: max(now - time, 0.0) for name, time in good.items()})
+        ages = {name: max(now - time, 0.0) for name, time in good.items() if math.isnan(band_hz(name))}
+        lines = series.age_lines(self._tags, now, ages)
         by_rule = {alert.rule: alert for alert in alerts}
         for rule in self._config.alerts:
             alert = by_rule.get(rule.name)

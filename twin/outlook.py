@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from models.blur import CONVENTION, f10
+from models.blur import CONVENTION, Budget, f10
+from models.estimate import Array
 from models.forecast import BlurForecast, gathered_blur, propagate
 from models.turning import blur_over_a_turn, blurring
 from twin.budget import budget_of
@@ -104,21 +105,20 @@ def look_ahead(twin: Twin) -> Outlook:
                 # an output with products is not its row times the state; the path starts at the output itself
                 ahead_mean = path.mean[:, k] + outputs.mean[SHIFTS[k]] - path.mean[0, k]
                 past_mean = past_mean if anchors is None else anchors.mean[:, k]
-            axes.append(
-                gathered_blur(
-                    past_s,
-                    past_mean * scale,
-                    past_cov * scale**2,
-                    ahead_mean * scale,
-                    path.cov[:, k, :, k] * scale**2,
-                    path.past.reshape(count, 2, points, 2)[:, k, :, k] * scale**2,
-                    path.times,
-                    duration,
-                )
+            mean, var = gathered_blur(
+                past_s,
+                past_mean * scale,
+                past_cov * scale**2,
+                ahead_mean * scale,
+                path.cov[:, k, :, k] * scale**2,
+                path.past.reshape(count, 2, points, 2)[:, k, :, k] * scale**2,
+                path.times,
+                duration,
             )
+            axes.append((mean + _shaken(twin, "uv"[k], budget, path.times, duration), var))
         for k, axis in enumerate("uv"):
-            mean, var = _stage_blur(twin, axis, information is None)
-            axes[k] = (axes[k][0] + mean, axes[k][1] + var)
+            turned, turned_var = _stage_blur(twin, axis, information is None)
+            axes[k] = (axes[k][0] + turned, axes[k][1] + turned_var)
         worst.append(max(axes, key=lambda item: float(item[0][-1])))
     times = twin.time + path.times
     return Outlook(
@@ -138,3 +138,9 @@ def _stage_blur(twin: Twin, axis: str, uncorrected: bool) -> tuple[float, float]
     belief, at = twin.belief, blurring(twin.machine.model.names, axis)
     mean = belief.mean[at] if uncorrected else np.zeros(len(at))
     return blur_over_a_turn(mean, belief.cov[np.ix_(at, at)])
+
+
+def _shaken(twin: Twin, axis: str, budget: Budget, times: Array, duration_s: float) -> Array:
+    """Variance of vibration beyond what the static budget holds, at instants ahead [m²]; no correction takes it off."""
+    found = twin.vectoriser.vibration.ahead(axis, times, duration_s)
+    return np.zeros(times.shape) if found is None else np.maximum(found - budget.vibration_m**2, 0.0)

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sensors import registry
+from sensors.block_files import is_waveform_table
 from sensors.csv_log import read_readings
 from sensors.reading import Reading, SensorError
-from sensors.sensor import Sensor
-from twin.channels import channels_of
+from sensors.sensor import Sensor, TakesReducer
+from twin.channels import channels_of, sensor_channels
 from twin.config import Config
+from twin.vibration import reduction_for
 
-VENDORS = {".pcp": "waygate", ".log": "bruker"}
+VENDORS = {".pcp": "waygate", ".log": "bruker", ".wav": "blocks", ".h5": "blocks", ".hdf5": "blocks"}
 TABLES = (".csv", ".parquet")
 
 
@@ -47,12 +49,12 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
     ending = path.suffix.lower()
     if not path.exists():
         raise SensorError(f"{path}: no such file; give the readings of a run (.csv, .parquet, .pcp or .log)")
-    if ending in TABLES:
+    if ending in TABLES and not (ending == ".csv" and is_waveform_table(path, _accelerometers(config))):
         yield from read_readings(path, channels_of(config))
         return
     if path.is_dir():
         raise SensorError(f"{path}: is a folder; name the files in it")
-    kind = VENDORS.get(ending)
+    kind = VENDORS.get(ending, "blocks" if ending == ".csv" else None)
     if kind is None:
         raise SensorError(f"{path}: ending {ending or '(none)'} is unknown; there are {', '.join((*TABLES, *VENDORS))}")
     section = next((s for s in config.sensors if s.kind == kind), None)
@@ -60,10 +62,12 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
         raise SensorError(
             f"{path}: the configuration has no sensor of kind {kind!r} that says what its columns mean; add one"
         )
-    channels = [c for c in channels_of(config).values() if c.sensor == section.name]
+    channels = sensor_channels(config, section.name)
     known = {key: value for key, value in section.options.items() if key not in ("path", "follow")}
     options = registry.options_of(kind).model_validate({**known, "path": path.name})
     sensor = registry.make(kind, options, channels, path.parent)
+    if isinstance(sensor, TakesReducer):
+        sensor.reduce_with(*reduction_for(config, section.name))
     with asyncio.Runner() as runner:
         try:
             runner.run(_open(sensor, section.name, path))
@@ -75,6 +79,10 @@ def _one(config: Config, path: Path) -> Iterator[Sequence[Reading]]:
                     return
         finally:
             runner.run(sensor.close())
+
+
+def _accelerometers(config: Config) -> set[str]:
+    return {c.address or c.name for c in config.channels if c.quantity == "acceleration"}
 
 
 async def _open(sensor: Sensor, name: str, path: Path) -> None:

@@ -40,6 +40,7 @@ def broken_references(config: Config) -> Iterator[str]:
         if marker.source_marker_mm >= config.geometry.source_detector_mm:
             yield f"marker[{marker.name}].source_marker_mm: must be smaller than geometry.source_detector_mm"
     yield from _channels(config, nodes, markers, sensors)
+    yield from _derived(config)
     voxel_um = config.geometry.pixel_um * config.geometry.source_object_mm / config.geometry.source_detector_mm
     if not VOXEL_UM[0] <= voxel_um <= VOXEL_UM[1]:
         yield f"geometry: these lengths make a voxel of {voxel_um:.3g} um; check their units"
@@ -76,14 +77,27 @@ def _channels(config: Config, nodes: list[str], markers: list[str], sensors: lis
         yield from _known(f"{key}.sensor", channel.sensor, sensors)
         if channel.at is not None:
             yield from _known(f"{key}.at", channel.at, nodes)
+        if channel.quantity == "acceleration" and channel.axis not in ("u", "v", "w"):
+            yield f"{key}.axis: an accelerometer needs the axis it measures along: u, v or w"
+        if channel.quantity != "acceleration" and (channel.full_scale is not None or channel.noise_per_sqrt_hz):
+            yield f"{key}: full_scale and noise_per_sqrt_hz belong to an accelerometer (quantity = 'acceleration')"
         if channel.quantity == "marker_shift":
             if channel.marker is None or channel.axis is None:
                 yield f"{key}: a marker_shift needs marker and axis"
             else:
                 yield from _known(f"{key}.marker", channel.marker, markers)
                 kind = kinds.get(channel.marker)
-                if kind is not None and (channel.axis == "n") != (kind == "wire"):
+                if kind is not None and ((channel.axis == "n") != (kind == "wire") or channel.axis == "w"):
                     yield f"{key}.axis: {channel.axis!r} does not fit a {kind}; a wire has n, all others u and v"
+
+
+def _derived(config: Config) -> Iterator[str]:
+    """Names that an accelerometer's own channels have already."""
+    names = {c.name for c in config.channels if c.quantity == "acceleration"}
+    for channel in config.channels:
+        stem = next((n for n in names if channel.name.startswith(f"{n}.")), None)
+        if stem is not None:
+            yield f"channel[{channel.name}].name: names that begin with {stem + '.'!r} are those of what {stem} measures"
 
 
 def _known(key: str, name: str, names: Iterable[str]) -> Iterator[str]:

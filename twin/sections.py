@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sensors.channel import UNITS
+from sensors.channel import UNITS, Channel
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -225,12 +226,21 @@ class Stage(Section):
 
 
 class Mode(Section):
-    """A mode of relative motion between source and object."""
+    """A mode in which a body moves relative to the base that an accelerometer stands on."""
 
     frequency_hz: Positive
     damping: Annotated[float, Field(gt=0, lt=1)]
     axis: Literal["u", "v", "w"]
+    body: Literal["source", "object", "detector"] = "object"
+    participation: Number = 1.0
     amplitude_nm: NonNegative = 0.0
+
+
+class Vibration(Section):
+    """How blocks of acceleration are looked at."""
+
+    low_hz: Positive = 1.0
+    spectrum_every_s: Positive = 300.0
 
 
 class Marker(Section):
@@ -276,7 +286,9 @@ class ChannelSection(Section):
     valid: tuple[Number, Number] | None = None
     sentinels: tuple[Number, ...] = ()
     marker: Name | None = None
-    axis: Literal["n", "u", "v"] | None = None
+    axis: Literal["n", "u", "v", "w"] | None = None
+    full_scale: Positive | None = None
+    noise_per_sqrt_hz: NonNegative = 0.0
     covariates: tuple[Literal["voltage", "current", "detector_shift"], ...] = ()
 
     @model_validator(mode="after")
@@ -290,6 +302,15 @@ class ChannelSection(Section):
         if self.valid is not None and self.valid[0] >= self.valid[1]:
             raise ValueError("valid is a range: its first value must be smaller than its second")
         return self
+
+    @property
+    def noun(self) -> Channel:
+        """The channel as the packages that use it know it."""
+        return Channel(
+            self.name, self.quantity, self.unit, self.sensor, self.address, math.nan if self.sigma is None else self.sigma,
+            math.inf if self.stale_after_s is None else self.stale_after_s, self.valid, self.sentinels,
+            math.nan if self.full_scale is None else self.full_scale, self.noise_per_sqrt_hz,
+        )  # fmt: skip
 
 
 class AlertSection(Section):

@@ -18,9 +18,9 @@ from alerts.sink import Sink
 from sensors import registry as sensor_registry
 from sensors.channel import Channel
 from sensors.reading import Reading, SensorError
-from sensors.sensor import Counting, Resumable, Sensor
+from sensors.sensor import Counting, Resumable, Sensor, TakesReducer
 from sensors.simulated import SimulatedSensor
-from twin.channels import channels_of
+from twin.channels import sensor_channels
 from twin.config import Config, ConfigError
 from twin.delivery import Delivery
 from twin.history import History
@@ -37,6 +37,7 @@ from twin.simulate.machine import simulate
 from twin.simulate.run import Run
 from twin.simulate.scenario import load_scenario, shipped_names, shipped_scenario
 from twin.state import SourceState
+from twin.vibration import reduction_for
 
 _log = logging.getLogger("ctwin.service")
 RETRY_S = (1.0, 60.0)
@@ -122,12 +123,14 @@ class Service:
         self.live = self.simulated_run is None or len(self.sources) > 1
 
     def _source(self, section: SensorSection) -> Source:
-        channels: list[Channel] = [c for c in channels_of(self.config).values() if c.sensor == section.name]
+        channels: list[Channel] = sensor_channels(self.config, section.name)
         options = sensor_registry.options_of(section.kind).model_validate(section.options)
         sensor = sensor_registry.make(section.kind, options, channels, self.base)
         if isinstance(sensor, SimulatedSensor):
             self.simulated_run = self._simulate(sensor)
             sensor.play(self.simulated_run.batches(sensor.options.batch_s))
+        if isinstance(sensor, TakesReducer):
+            sensor.reduce_with(*reduction_for(self.config, section.name))
         return Source(section, sensor, SourceState(section.name, section.kind))
 
     def _simulate(self, sensor: SimulatedSensor) -> Run:

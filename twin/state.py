@@ -16,11 +16,13 @@ from models.thermal import REFERENCE_K, temperature
 from sensors.channel import Channel
 from sensors.reading import Quality, Reading
 from sensors.timestamps import iso
+from sensors.vibration import band_hz
 from twin import __version__
 from twin.core import Outputs, Twin
 from twin.misfit import describe
 from twin.outlook import Outlook
 from twin.scan import Scan
+from twin.vibration import vibration_state
 
 AXES = "uvw"
 
@@ -112,12 +114,19 @@ def sample_of(
         values = outlook.values
         for name in ("half_pitch10_um", "corrected_half_pitch10_um", "loss_uncorrected", "loss_corrected"):
             row[name] = values[name]
+    row |= vibration_values(twin)
     mean = twin.belief.mean
     for node in twin.config.nodes:
         row[f"temperature.{node.name}"] = (
             float(mean[twin.machine.model.index(temperature(node.name))]) + REFERENCE_K - 273.15
         )
     return row
+
+
+def vibration_values(twin: Twin) -> dict[str, float]:
+    """Rms blur within an exposure, as rules and charts name it; nothing along an axis of which no accelerometer tells."""
+    levels = {axis: twin.vectoriser.vibration.level(axis) for axis in "uv"}
+    return {f"vibration_{axis}_nm": level["blur"] * 1e9 for axis, level in levels.items() if level is not None}
 
 
 def snapshot_of(
@@ -145,6 +154,7 @@ def snapshot_of(
         sigmas[f"shift_{axis}_px"] = outputs.std(f"shift.{axis}")
     if sample.get("flux_relative") is not None:
         values["flux_relative"] = float(sample["flux_relative"] or 0.0)
+    values |= vibration_values(twin)
     values["scanning"] = 1.0 if twin.scanning else 0.0
     values |= {name: value for name, value in _consistency(twin).items() if value is not None}
     misfit = twin.consistency.worst()
@@ -219,6 +229,7 @@ def page_state(
         "shift": {a: {"mean_px": outputs.value(f"shift.{a}"), "std_px": outputs.std(f"shift.{a}")} for a in "uv"},
         "temperatures": temperatures,
         "flux": flux,
+        "vibration": vibration_state(config, latest.reading),
         "resolution": None if outlook is None else {"convention": CONVENTION, **outlook.values},
         "forecast": None if outlook is None else outlook.page,
         "alerts": [_alert(a) for a in alerts],
@@ -284,7 +295,7 @@ def _sensor(
 ) -> dict[str, Any]:
     rows = []
     for channel in channels.values():
-        if channel.sensor != source.name:
+        if channel.sensor != source.name or not math.isnan(band_hz(channel.name)):  # bands are drawn as a spectrum
             continue
         reading = latest.reading.get(channel.name)
         age = now - latest.good[channel.name] if channel.name in latest.good else None

@@ -16,6 +16,7 @@ from twin.align import Cell, Vector
 from twin.assembly import Machine, covariate_value
 from twin.scan import Scan
 from twin.turning import ScanAngles
+from twin.vibration_levels import VibrationLevels
 
 # σ of a reading that brings none and whose channel states none: K, px, fraction of the flux.
 DEFAULT_SIGMA = {"temperature": 0.05, "temperature_difference": 0.05, "marker_shift": 0.1, "flux": 1e-3}
@@ -43,6 +44,7 @@ class Vectoriser:
         self._scan: ScanAngles | None = None
         self._angle: tuple[float, float] | None = None  # value [rad], until when it holds
         self._held: dict[str, float] = {}
+        self.vibration = VibrationLevels(machine.config)
         self._operating: tuple[float, float] | None = None
 
     def steps(self, vectors: Iterable[Vector]) -> Steps:
@@ -55,6 +57,7 @@ class Vectoriser:
     def _row(self, vector: Vector) -> tuple[list[float], list[float], list[float], list[float], Any]:
         model = self._machine.model
         z, variance = [math.nan] * len(self._columns), [1.0] * len(self._columns)
+        self.vibration.take(vector)
         for channel, cell in vector.cells.items():
             quantity = self._quantity.get(channel)
             if quantity == "angle":
@@ -64,6 +67,8 @@ class Vectoriser:
             column = self._columns.get(channel)
             if column is not None:
                 z[column], variance[column] = self._scaled(quantity or "", cell)
+                # a marker's reading tells where everything was during one exposure, and that jitters
+                variance[column] += self.vibration.jitter_variance(channel) / cell.count
         opened = self._rearmed()
         turned = self._turned(vector.time)
         if turned is None:
@@ -130,12 +135,15 @@ class Vectoriser:
     def state(self) -> dict[str, Any]:
         """What is held, as JSON-able data."""
         angle = None if self._angle is None else [self._angle[0], self._angle[1] if self._angle[1] < math.inf else None]
-        return {"held": dict(self._held), "operating": self._operating, "angle": angle}
+        shaken = self.vibration.state()
+        return {"held": dict(self._held), "operating": self._operating, "angle": angle, "vibration": shaken}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state` was taken."""
         self._held = dict(state["held"])
         angle = state.get("angle")
         self._angle = None if angle is None else (float(angle[0]), math.inf if angle[1] is None else float(angle[1]))
+        if "vibration" in state:  # a snapshot of before there was any
+            self.vibration.restore(state["vibration"])
         operating = state["operating"]
         self._operating = None if operating is None else (float(operating[0]), float(operating[1]))

@@ -14,6 +14,7 @@ from twin.atomic import write_atomic
 from twin.budget import budget_of
 from twin.channels import rules_of
 from twin.config import Config, ConfigError, load, option_faults
+from twin.modes import mode_figures, mode_lines, mode_notes
 from twin.preview import one_more, preview
 from twin.preview_picture import preview_svg
 from twin.preview_words import preview_facts, preview_lines
@@ -74,7 +75,7 @@ def _check(given: argparse.Namespace) -> int:
     say(
         f"  half-pitch at 10 % MTF {known.promised_um:.3g} um before any drift: {verdict} the scan's {known.limit_um:g} um"
     )
-    for line in preview_lines(config, known, more):
+    for line in (*mode_lines(config), *preview_lines(config, known, more)):
         say(line)
     for note in notes_of(config):
         say(f"  note: {note}")
@@ -91,6 +92,7 @@ def _facts(config: Config, machine: Machine) -> dict[str, Any]:
         "model": machine.model.model_id,
         "states": list(machine.model.names),
         "channels": list(machine.model.channels),
+        "modes": mode_figures(config),
         "budget_nm": {
             "spot": budget.spot_m * 1e9, "detector": budget.detector_m * 1e9, "stage": budget.stage_m * 1e9,
             "vibration": budget.vibration_m * 1e9, "aperture": budget.aperture_m * 1e9,
@@ -122,8 +124,7 @@ def notes_of(config: Config) -> list[str]:
             notes.append(
                 f"marker[{marker.name}].node: no element says how far its mount expands; its warmth moves nothing"
             )
-    if config.modes and not any(mode.amplitude_nm for mode in config.modes):
-        notes.append("mode: no amplitude_nm is stated; vibration adds nothing to the budget")
+    notes += mode_notes(config)
     return notes
 
 

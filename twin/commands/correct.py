@@ -90,7 +90,7 @@ def write_corrections(
 
 def _tell(machine: Machine, result: Corrected) -> None:
     c = result.correction
-    predicted = predict_resolution(machine, c, result.smoothed)
+    predicted = predict_resolution(machine, c, result.smoothed, result.shaken_m2)
     say(f"{c.scan}: {len(c)} projections from {sum(result.used.values())} values on the grid")
     say(table([
         ["shift u", f"{c.shift_px[:, 0].min():+.2f} … {c.shift_px[:, 0].max():+.2f} px",

@@ -104,7 +104,7 @@ def _summary(service: Service, out: Path) -> None:
         result = correct(machine, (b.readings for b in read_batches(connection)), scan, progress=bar)
     bar.done()
     gain = gain_of(machine, result.correction, run)
-    predicted = predict_resolution(machine, result.correction, result.smoothed)
+    predicted = predict_resolution(machine, result.correction, result.smoothed, result.shaken_m2)
     paths = write_corrections(machine, result.correction, scan, formats(), out)
     picture = correction_svg(result.correction, gain.truth)
     write_atomic(out / "corrections.svg", picture)

@@ -3,7 +3,7 @@
 ========================  ==================  ==========================================================================
 measurement               channel             fields
 ========================  ==================  ==========================================================================
-``ctwin_reading``         channel             value, sigma [SI], quality_code; temperature_degc or flux_counts besides
+``ctwin_reading``         channel             value, sigma [SI], quality_code; one in a display unit besides
 ``ctwin_state``           label of the state  mean, std [unit of the state]
 ``ctwin_innovation``      channel             value, sigma [SI], nis = (value/sigma)²
 ``ctwin_consistency``     channel             nis, autocorrelation, misfit; its charts by name
@@ -43,7 +43,11 @@ RESOLUTION_FIELDS = (
 
 # Quantities that a dashboard shows side by side get a field of their own in a unit people read: InfluxQL can't ask for
 # "all channels that are temperatures" when the quantity is no tag, but it can ask for all that have a field.
-_DISPLAY = {"temperature": ("temperature_degc", -273.15), "flux": ("flux_counts", 0.0)}
+# Quantity → field, offset, factor.
+_DISPLAY = {
+    "temperature": ("temperature_degc", -273.15, 1.0), "flux": ("flux_counts", 0.0, 1.0),
+    "displacement": ("displacement_nm", 0.0, 1e9), "acceleration": ("acceleration_um_per_s2", 0.0, 1e6),
+}  # fmt: skip
 
 
 def series_lines(tags: Tags, measurement: str, time: float, fields: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -57,7 +61,8 @@ def reading_lines(tags: Tags, readings: Iterable[Reading], quantities: Mapping[s
     Parameters
     ----------
     quantities : mapping of channel to quantity, optional
-        With it temperatures also carry ``temperature_degc`` and fluxes ``flux_counts``, which the dashboard shows.
+        With it temperatures also carry ``temperature_degc``, fluxes ``flux_counts``, vibration ``displacement_nm``
+        and ``acceleration_um_per_s2``, which the dashboard shows.
 
     Examples
     --------
@@ -70,7 +75,7 @@ def reading_lines(tags: Tags, readings: Iterable[Reading], quantities: Mapping[s
         shown = _DISPLAY.get((quantities or {}).get(reading.channel, ""))
         # an invalid value (a sentinel such as -180 °C) would only spoil the picture's scale
         if shown is not None and reading.quality is not Quality.INVALID:
-            fields[shown[0]] = reading.value + shown[1]
+            fields[shown[0]] = (reading.value + shown[1]) * shown[2]
         lines.append(line(tags, "ctwin_reading", reading.channel, reading.time, fields))
     return _kept(lines)
 

@@ -41,23 +41,12 @@ class World:
     shuttle_px: Array  # per frame
 
 
-def channel_of(section: ChannelSection) -> Channel:
-    """Channel of a section of the configuration."""
-    return Channel(
-        section.name, section.quantity, section.unit, section.sensor, section.address,
-        float("nan") if section.sigma is None else section.sigma,
-        float("inf") if section.stale_after_s is None else section.stale_after_s,
-        section.valid, section.sentinels,
-    )  # fmt: skip
-
-
 def record(world: World, seed: int) -> Record:
     """Readings of all channels of the configuration, in order of delivery."""
-    channels = tuple(channel_of(section) for section in world.config.channels)
-    pieces = [
-        _observe(world, section, channel, seed)
-        for section, channel in zip(world.config.channels, channels, strict=True)
-    ]
+    # accelerometers bring waveforms, not values: the kind "shaker" plays them
+    sections = [section for section in world.config.channels if section.quantity != "acceleration"]
+    channels = tuple(section.noun for section in sections)
+    pieces = [_observe(world, section, channel, seed) for section, channel in zip(sections, channels, strict=True)]
     if not pieces:
         raise ConfigError(["channel: the configuration has none, so there is nothing to simulate; add a [[channel]]"])
     index = np.concatenate([np.full(len(piece[0]), k, dtype=np.int64) for k, piece in enumerate(pieces)])

@@ -15,6 +15,10 @@ STATE = {
         "loss_uncorrected": 0.2, "loss_corrected": 0.08,
     },
     "forecast": None,
+    "vibration": [
+        {"channel": "acc_v", "axis": "v", "blur_nm": 40.5, "jitter_nm": 0.5},
+        {"channel": "acc_w", "axis": "w", "blur_nm": None, "jitter_nm": None},
+    ],
     "alerts": [
         {"state": "active-unacknowledged", "severity": "major"}, {"state": "active-unacknowledged", "severity": "major"},
         {"state": "pending", "severity": "minor"},
@@ -65,6 +69,8 @@ def test_everything_promised_is_there() -> None:
     assert values['ctwin_source_drops_total{source="lab",cause="bad_json"}'] == 2
     assert values['ctwin_channel_stale{source="lab",channel="t_room"}'] == 1
     assert 'ctwin_channel_age_seconds{source="lab",channel="t_room"}' not in values
+    assert values['ctwin_vibration_nanometres{channel="acc_v",axis="v",of="blur"}'] == 40.5
+    assert not any("acc_w" in key for key in values)
     assert values["ctwin_spool_bytes"] == 42
     assert values["ctwin_spool_oldest_age_seconds"] == 1.5
     assert values["ctwin_nis_mean"] == 1.02

@@ -43,7 +43,8 @@ def system(editable: bool = False) -> Json:
         # the forecast lies ahead of now, so the picture does too
         "time": {"from": "now-16h", "to": "now+8h"},
         "timepicker": {"refresh_intervals": ["10s", "30s", "1m", "5m", "15m"]},
-        "templating": {"list": _variables()}, "annotations": {"list": [_annotation()]}, "links": [], "panels": panels,
+        "templating": {"list": _variables()}, "annotations": {"list": [_annotation(), _steps()]},
+        "links": [], "panels": panels,
     }  # fmt: skip
 
 
@@ -71,6 +72,16 @@ def _annotation() -> Json:
     return {
         "name": "Alerts", "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": "red", "query": query,
         **columns, "target": {"refId": "Alerts", "query": query, "queryType": "tags", "fromAnnotations": True, **columns},
+    }  # fmt: skip
+
+
+def _steps() -> Json:
+    """Recognised steps of the machine, at the instant they happened."""
+    query = f'SELECT "kind_code", "channel" FROM "ctwin_step" WHERE {SCOPE}'  # noqa: S608
+    columns = {"textColumn": "channel", "tagsColumn": "", "titleColumn": "", "timeEndColumn": ""}
+    return {
+        "name": "Steps", "datasource": DATASOURCE, "enable": True, "hide": False, "iconColor": "orange", "query": query,
+        **columns, "target": {"refId": "Steps", "query": query, "queryType": "tags", "fromAnnotations": True, **columns},
     }  # fmt: skip
 
 

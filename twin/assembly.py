@@ -9,6 +9,7 @@ import numpy as np
 from models.blur import TEN_PERCENT_PER_FWHM
 from models.engine import Gate
 from models.estimate import Array
+from models.flux import LEVEL
 from models.geometry import ConeBeam
 from models.statespace import Observation, StateSpace
 from models.thermal import REFERENCE_K, temperature
@@ -36,7 +37,7 @@ class Machine:
     rearmed : (n,) array
         Variance added when the tube is switched on or its operating point changes.
     gate : Gate
-    step_rates : mapping of state to (expected steps per second, σ of a step [m])
+    step_rates : mapping of state to (expected steps per second, σ of a step [m; relative for flux])
     """
 
     config: Config
@@ -119,4 +120,6 @@ def _step_rates(config: Config, model: StateSpace) -> dict[str, tuple[float, flo
             name = f"{body}.{axis}.walk"
             if drift.steps_per_day > 0 and name in model.names:
                 rates[name] = (drift.steps_per_day / 86400.0, drift.step_sigma_um[i] * 1e-6)
+    if config.flux.steps_per_day > 0 and LEVEL in model.names:
+        rates[LEVEL] = (config.flux.steps_per_day / 86400.0, config.flux.step_percent * 1e-2)
     return rates

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ CREATE INDEX IF NOT EXISTS reading_seq ON reading (seq);
 CREATE INDEX IF NOT EXISTS reading_time ON reading (channel, time);
 CREATE TABLE IF NOT EXISTS estimate (time REAL PRIMARY KEY, mean BLOB NOT NULL, std BLOB NOT NULL, sample TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS snapshot (time REAL PRIMARY KEY, seq INTEGER NOT NULL, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS step (
+  told REAL NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (told, name, kind));
 CREATE TABLE IF NOT EXISTS scan (name TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, data TEXT NOT NULL);
 """
 
@@ -181,6 +183,10 @@ class History:
             ],
         )
 
+    def add_steps(self, steps: Iterable[tuple[float, str, str, str]]) -> None:
+        """Journal recognised steps (within the caller's transaction): instant of recognition, what, kind, JSON."""
+        self.connection.executemany("INSERT OR REPLACE INTO step VALUES (?,?,?,?)", steps)
+
     def save_snapshot(self, time: float, seq: int, data: Mapping[str, Any]) -> None:
         """Store a snapshot that holds everything up to batch ``seq``; the last dozen and one per hour are kept."""
         self.connection.execute("INSERT OR REPLACE INTO snapshot VALUES (?,?,?)", (time, seq, json.dumps(data)))
@@ -217,6 +223,7 @@ class History:
                 "DELETE FROM reading WHERE channel = ? AND time < ? AND seq <= ?", (channel, older_than, seq)
             ).rowcount
         self.connection.execute("DELETE FROM estimate WHERE time < ?", (older_than,))
+        self.connection.execute("DELETE FROM step WHERE told < ?", (older_than,))
         self.connection.execute("DELETE FROM snapshot WHERE time < ?", (min(older_than, time),))
         first = self.connection.execute("SELECT MIN(seq) FROM reading").fetchone()[0]
         self.connection.execute(
@@ -306,6 +313,13 @@ def read_snapshot(connection: sqlite3.Connection, before: float = np.inf) -> tup
 def read_scans(connection: sqlite3.Connection) -> dict[str, str]:
     """Recorded scans: name → data."""
     return dict(connection.execute("SELECT name, data FROM scan"))
+
+
+def read_steps(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Recognised steps in the order they were recognised; none in a store of before they were kept."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'step'").fetchone() is None:
+        return []
+    return [json.loads(data) for (data,) in connection.execute("SELECT data FROM step ORDER BY told, name, kind")]
 
 
 def read_estimates(connection: sqlite3.Connection) -> tuple[Array, Array, Array]:

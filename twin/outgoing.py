@@ -9,6 +9,7 @@ from alerts.alert import Alert, Event
 from models.consistency import Consistency
 from models.correction import Correction
 from models.estimate import Estimate, Forecast
+from models.steps import StepEvent
 from sensors.channel import Channel
 from sensors.reading import Reading
 from sensors.vibration import band_hz
@@ -17,6 +18,7 @@ from twin.core import Outputs
 from twin.outlook import Outlook
 from twin.publish import series
 from twin.publish.line_protocol import Tags
+from twin.recognised import axes_of
 from twin.state import Reference, correction_now
 
 REPEAT_S = 60.0  # states of the rules and ages of the channels are told that often though nothing changes
@@ -81,6 +83,16 @@ class Outgoing:
                 forecast = Forecast(quantity, unit, outlook.made_at, blur.times, mean, (high - low) / 4.0)
                 lines += series.forecast_lines(self._tags, forecast)
         return lines
+
+    def recognised(self, events: Iterable[StepEvent]) -> list[str]:
+        """Steps of the machine, each at the instant it happened."""
+        return [
+            text
+            for event in events
+            for text in series.step_lines(
+                self._tags, event.time, event.name, event.kind, axes_of(event), event.probability, event.told
+            )
+        ]
 
     def events(self, events: Iterable[Event]) -> list[str]:
         """Changes of alerts."""

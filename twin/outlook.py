@@ -18,6 +18,7 @@ from models.forecast import BlurForecast, gathered_blur, propagate
 from models.turning import blur_over_a_turn, blurring
 from twin.budget import budget_of
 from twin.core import SHIFTS, Twin
+from twin.stepping import expecting
 
 FEWEST, MOST = 9, 65
 
@@ -78,7 +79,7 @@ def look_ahead(twin: Twin) -> Outlook:
     Uncorrected: the displacement of the image content itself, as known now for the past and expected ahead. Corrected: the
     error that stays when every projection is corrected, readings coming ahead as they came over the last hour.
     """
-    config, model, belief = twin.config, twin.machine.model, twin.belief
+    config, model, belief = twin.config, expecting(twin.machine), twin.belief
     # in the frame of the sample: a creep that stays only says where it sits, though it goes round with the stage
     budget, outputs = budget_of(config), twin.outputs(turning=False)
     rows = np.ascontiguousarray(outputs.rows[list(SHIFTS)])

@@ -5,6 +5,7 @@ Synchronous and free of clocks: ``now`` is passed in. The live service, the demo
 
 from __future__ import annotations
 
+import json
 import math
 import time as wall
 from collections import Counter
@@ -15,6 +16,7 @@ from alerts.alert import Alert, Event
 from alerts.book import Book
 from models.correction import Correction
 from models.estimate import Estimate
+from models.steps import StepEvent
 from sensors.channel import Channel
 from sensors.reading import Reading
 from twin.board import Board
@@ -26,6 +28,7 @@ from twin.history import History
 from twin.outgoing import Outgoing
 from twin.outlook import Outlook, look_ahead
 from twin.publish.influx import Publisher
+from twin.recognised import described
 from twin.scan import Scan
 from twin.state import Latest, Reference, SourceState, page_state, sample_of, snapshot_of
 
@@ -147,6 +150,7 @@ class Pipeline:
         """Everything that each step brings, in the caller's transaction; nothing here depends on where batches end."""
         reached = []
         rows: list[tuple[Estimate, dict[str, float | None]]] = []
+        recognised: list[StepEvent] = []
         for estimate in steps:
             reached.append(estimate)
             self._follow_scan(estimate.time)
@@ -155,7 +159,11 @@ class Pipeline:
             rows.append((estimate, sample_of(self.twin, outputs, self.outlook, self.reference)))
             if self.publisher is not None:
                 lines += self._outgoing.step(estimate, outputs, self.outlook, self.reference, self.twin.consistency)
+            recognised += (new := [e for e in self.twin.recognised if e.told == estimate.time])
+            if self.publisher is not None:
+                lines += self._outgoing.recognised(new)
         self.history.add_estimates(rows)
+        self.history.add_steps((e.told, e.name, e.kind, json.dumps(described(e))) for e in recognised)
         return reached
 
     def finish(self) -> list[Estimate]:

@@ -210,6 +210,8 @@ class Flux(Section):
     covariate_sigma: Positive = 3.0
     ripple_period_s: tuple[Positive, ...] = ()
     ripple_percent: NonNegative = 0.1
+    steps_per_day: NonNegative = 0.0
+    step_percent: Positive = 5.0
 
 
 class Stage(Section):

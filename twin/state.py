@@ -21,6 +21,7 @@ from twin import __version__
 from twin.core import Outputs, Twin
 from twin.misfit import describe
 from twin.outlook import Outlook
+from twin.recognised import largest, page_list
 from twin.scan import Scan
 from twin.vibration import vibration_state
 
@@ -158,6 +159,7 @@ def snapshot_of(
     values["scanning"] = 1.0 if twin.scanning else 0.0
     values |= {name: value for name, value in _consistency(twin).items() if value is not None}
     misfit = twin.consistency.worst()
+    values |= largest(twin.recognised, now)
     if outlook is not None:
         values |= outlook.values
     return Snapshot(
@@ -233,6 +235,7 @@ def page_state(
         "resolution": None if outlook is None else {"convention": CONVENTION, **outlook.values},
         "forecast": None if outlook is None else outlook.page,
         "alerts": [_alert(a) for a in alerts],
+        "steps": page_list(list(twin.recognised)),
         "sensors": [_sensor(s, latest, channels, twin, now) for s in sources],
         "consistency": _consistency_page(twin, channels),
         "pipeline": dict(pipeline),

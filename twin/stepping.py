@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from models.recognition import body_of
+from models.statespace import StateSpace
 from models.steps import Stepping
 from twin.assembly import Machine
 
@@ -17,3 +22,16 @@ def steppings(machine: Machine) -> list[Stepping]:
         Stepping(body, tuple(s for s, _, _ in rows), tuple(sigma for _, _, sigma in rows), max(r for _, r, _ in rows))
         for body, rows in found.items()
     ]
+
+
+def expecting(machine: Machine) -> StateSpace:
+    """The model with the steps to come in its walks: rate × σ² more variance per second.
+
+    What is ahead, or was too small to be told apart, is known by its second moment only; a decided step is not among it.
+    """
+    model = machine.model
+    added = np.zeros(len(model.names))
+    for stepping in steppings(machine):
+        for state, sigma in zip(stepping.states, stepping.sigma, strict=True):
+            added[model.index(state)] += stepping.rate * sigma**2
+    return replace(model, diffusion=model.diffusion + np.diag(added), noise=model.noise + np.diag(added) * model.step_s)

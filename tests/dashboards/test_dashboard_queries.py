@@ -43,6 +43,7 @@ def written(tags: p.Tags, now: float) -> list[str]:
         lines += p.scan_lines(tags, t, "scan_1", k, 60)
         lines += p.alert_lines(tags, t, "hot", "active-unacknowledged" if k > 30 else "normal", "major", 1.0, k == 31)
         lines += p.alert_lines(tags, t, "quiet", "normal", "minor")
+    lines += p.step_lines(tags, now - 1800.0, "source", "step", {"u_um": (0.2, 0.05)}, 0.99, now - 1600.0)
     for quantity in ("half_pitch10_um", "loss_corrected"):
         ahead = now + np.arange(1.0, 61.0) * 60.0
         lines += p.forecast_lines(tags, Forecast(quantity, "1", now, ahead, np.linspace(1, 2, 60), np.full(60, 0.1)))

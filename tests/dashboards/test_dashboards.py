@@ -19,7 +19,7 @@ HERE = Path(build.__file__).parent
 # Grafana's units that are used (packages/grafana-data/src/valueFormats/categories.ts), and one of our own: it has no µm
 UNITS = {"none", "short", "percentunit", "celsius", "s", MICROMETRE}
 # What the builders of twin.publish.series write; test_dashboard_queries executes every query on data made by them
-MEASUREMENTS = {"reading", "state", "innovation", "age", "spot", "resolution", "forecast", "scan", "alert"}
+MEASUREMENTS = {"reading", "state", "innovation", "age", "spot", "resolution", "forecast", "scan", "alert", "step"}
 
 ALL = [*build.dashboards().items(), *build.dashboards(editable=True).items()]
 each = pytest.mark.parametrize("dashboard", [model for _, model in ALL], ids=[f"{n} {m['uid']}" for n, m in ALL])

@@ -14,6 +14,7 @@ measurement               channel             fields
 ``ctwin_correction``      name of the scan    ``models.correction.Correction`` flattened; time = the projection's
 ``ctwin_scan``            name of the scan    projections_done, projections_total, done_ratio
 ``ctwin_alert``           name of the rule    state_code, severity_code, value; transition_code where it changed
+``ctwin_step``            what stepped        u_um, v_um, w_um or relative, each with ``_std``; kind_code, probability
 ========================  ==================  ==========================================================================
 """
 
@@ -36,6 +37,7 @@ STATE_CODES = {
     "normal": 0, "pending": 1, "active_unacknowledged": 2, "active_acknowledged": 3, "returned_unacknowledged": 4,
     "shelved": 5, "suppressed": 6, "out_of_service": 7,
 }  # fmt: skip
+STEP_CODES = {"step": 0, "breakdown": 1}
 RESOLUTION_FIELDS = (
     "f10_lp_per_mm", "half_pitch10_um", "static_half_pitch10_um", "fwhm_um", "loss_uncorrected", "loss_corrected",
     "limit_half_pitch10_um",
@@ -166,6 +168,29 @@ def correction_lines(tags: Tags, correction: Correction) -> list[str]:
         )
         for k, time in enumerate(correction.time)
     )
+
+
+def step_lines(
+    tags: Tags,
+    time: float,
+    name: str,
+    kind: str,
+    sizes: Mapping[str, tuple[float, float]],
+    probability: float,
+    told: float,
+) -> list[str]:
+    """A recognised step (``kind_code`` 0) or breakdown (1): size and σ; ``after_s`` is how long recognition took.
+
+    Examples
+    --------
+    >>> step_lines(Tags("lab", "ct"), 1.0, "source", "step", {"u_um": (0.2, 0.05)}, 0.99, 61.0)[0].split()[1]
+    'kind_code=0.0,probability=0.99,after_s=60.0,u_um=0.2,u_um_std=0.05'
+    """
+    _known("kind of step", (kind,), STEP_CODES)
+    fields = {"kind_code": float(STEP_CODES[kind]), "probability": probability, "after_s": told - time}
+    for axis, (size, sigma) in sizes.items():
+        fields |= {axis: size, f"{axis}_std": sigma}
+    return series_lines(tags, "ctwin_step", time, {name: fields})
 
 
 def scan_lines(tags: Tags, time: float, scan: str, done: int, total: int) -> list[str]:

@@ -147,7 +147,9 @@ def inplane_mtf(f: Array, x_m: Array, angle_rad: Array, normal_rad: float) -> Ar
     return np.asarray(np.abs(np.mean(parts, axis=0)))
 
 
-def tomogram_f10(budget: Budget, x_m: Array, angle_rad: Array, blur_var_m2: float = 0.0) -> float:
+def tomogram_f10(
+    budget: Budget, x_m: Array, angle_rad: Array, blur_var_m2: float = 0.0, axial: Budget | None = None
+) -> float:
     """Worst f10 of a tomogram over eight in-plane edges and one along the axis [line pairs/m].
 
     Parameters
@@ -157,16 +159,19 @@ def tomogram_f10(budget: Budget, x_m: Array, angle_rad: Array, blur_var_m2: floa
     angle_rad : (N,) array
     blur_var_m2 : float
         Blur variance from what is only known to σ [m²].
+    axial : Budget, optional
+        Static blur along the axis of rotation where it is another one than in the plane (a spot that is not round).
     """
-    limit = f10(budget, blur_var_m2)
+    along = budget if axial is None else axial
+    limit = max(f10(budget, blur_var_m2), f10(along, blur_var_m2))
     f = np.linspace(0.0, limit, 257)[1:]
-    static = mtf(budget, f, blur_var_m2)
-    curves = [history_mtf(f, x_m[:, 1])]
+    plane = mtf(budget, f, blur_var_m2)
+    curves = [mtf(along, f, blur_var_m2) * history_mtf(f, x_m[:, 1])]
     for normal in np.arange(8) * np.pi / 4.0:
         near = np.abs((angle_rad - normal + np.pi / 2) % np.pi - np.pi / 2) <= np.deg2rad(WEDGE_DEG)
         if near.any():
-            curves.append(inplane_mtf(f, x_m[:, 0], angle_rad, float(normal)))
-    return min(_crossing(f, static * curve, limit) for curve in curves)
+            curves.append(plane * inplane_mtf(f, x_m[:, 0], angle_rad, float(normal)))
+    return min(_crossing(f, curve, limit) for curve in curves)
 
 
 def _crossing(f: Array, curve: Array, limit: float) -> float:

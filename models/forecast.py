@@ -114,6 +114,9 @@ class BlurForecast:
     mean, var : (K,) arrays
         Of the blur variance [m²], [m⁴].
     budget : Budget
+        What blurs besides.
+    promised_f10 : float, optional
+        f10 that the loss is relative to; that of ``budget`` where it isn't given.
     """
 
     made_at: float
@@ -121,6 +124,7 @@ class BlurForecast:
     mean: Array
     var: Array
     budget: Budget
+    promised_f10: float | None = None
 
     def _quantile(self, p: float) -> Array:
         shape = np.where(self.var > 0, self.mean**2 / np.maximum(self.var, 1e-300), np.inf)
@@ -141,8 +145,9 @@ class BlurForecast:
     def _var_at(self, loss: float) -> float:
         if loss >= 1.0:
             return np.inf
-        target, low, high = f10(self.budget) * (1.0 - loss), 0.0, 1e-18
-        if loss <= 0:
+        best = f10(self.budget)
+        target, low, high = (self.promised_f10 or best) * (1.0 - loss), 0.0, 1e-18
+        if target >= best:
             return 0.0
         while f10(self.budget, high) > target:
             high *= 4.0

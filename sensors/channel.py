@@ -21,6 +21,7 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "power": {"W": (1.0, 0.0), "mW": (1e-3, 0.0)},
     "flux": {"counts": (1.0, 0.0)},
     "marker_shift": {"px": (1.0, 0.0)},
+    "marker_blur": {"px": (1.0, 0.0)},
     "detector_shift": {"px": (1.0, 0.0)},
     "acceleration": {"m/s2": (1.0, 0.0), "g": (9.80665, 0.0), "mg": (9.80665e-3, 0.0), "um/s2": (1e-6, 0.0)},
     "displacement": {"m": (1.0, 0.0), "mm": (1e-3, 0.0), "um": (1e-6, 0.0), "nm": (1e-9, 0.0)},

@@ -11,6 +11,7 @@ from models.engine import Gate
 from models.estimate import Array
 from models.flux import LEVEL
 from models.geometry import ConeBeam
+from models.spot import SPOT
 from models.statespace import Observation, StateSpace
 from models.thermal import REFERENCE_K, temperature
 from models.turning import is_angle
@@ -20,6 +21,7 @@ from twin.flux_channels import covariate_value, flux_covariates, flux_model, flu
 from twin.markers import marker_model
 from twin.outputs import OUTPUTS, machine_outputs
 from twin.sections import ChannelSection, Drift
+from twin.spot import spot_model
 
 __all__ = ["OUTPUTS", "Machine", "assemble", "covariate_value", "flux_prior", "pose_of", "spot_fwhm_m"]
 
@@ -78,6 +80,9 @@ def assemble(config: Config) -> Machine:
         new_blocks, seen = marker_model(config, pose, marker, motions)
         blocks += new_blocks
         observations += seen
+    spot_states, blurs = spot_model(config, pose, spot_fwhm_m(config))
+    blocks += spot_states
+    observations += blurs
     flux_states, fluxes = flux_model(config)
     blocks += flux_states
     observations += fluxes
@@ -95,8 +100,9 @@ def _thermometer(channel: ChannelSection) -> Observation:
 
 
 def _rearmed(model: StateSpace) -> Array:
-    """Prior variance of every warm-up state: what a switch-on adds again."""
-    return np.array([model.cov[i, i] if ".warmup." in name else 0.0 for i, name in enumerate(model.names)])
+    """Prior variance of every warm-up state and of the spot's size: what a switch-on adds again."""
+    again = [".warmup." in name or name in SPOT for name in model.names]
+    return np.where(again, np.diagonal(model.cov), 0.0)
 
 
 def _gate(config: Config, model: StateSpace) -> Gate:
@@ -109,6 +115,8 @@ def _gate(config: Config, model: StateSpace) -> Gate:
             step_var[i] = (3.0 * getattr(config.drift, body).step_sigma_um[AXES.index(axis)] * 1e-6) ** 2
         elif name == "flux.level":
             step_var[i] = 0.3**2
+        elif name in SPOT:
+            step_var[i] = model.cov[i, i]
     return Gate(config.estimator.gate_sigma, step_var)
 
 

@@ -11,7 +11,12 @@ from twin.vibration import lever
 
 
 def budget_of(config: Config) -> Budget:
-    """Static blur in the object plane; the wider axis of the spot counts.
+    """Static blur in the object plane; the wider axis of the spot counts."""
+    return budget_with(config, max(spot_fwhm_m(config)))
+
+
+def budget_with(config: Config, spot_m: float) -> Budget:
+    """Blur in the object plane for a spot of another FWHM [m] than the stated one.
 
     The stage's wobble acts with its height above the bearing, uniformly spread within ± the stated maximum (σ = a/√3),
     as does the run-out; what does not repeat is stated as σ. An error δ of the angle moves a point at radius r by r δ along
@@ -31,7 +36,7 @@ def budget_of(config: Config) -> Budget:
     vibration = np.sqrt(max(stated["u"], stated["v"]))
     return static_budget(
         pose,
-        max(spot_fwhm_m(config)),
+        spot_m,
         config.detector.psf_sigma_px,
         float(stage_m),
         float(vibration),

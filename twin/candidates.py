@@ -33,7 +33,7 @@ def candidates(config: Config) -> Iterator[Candidate]:
     for node in config.nodes:
         if node.name not in read:
             yield Candidate(f"a thermometer on {node.name}", _with_thermometer(config, node.name))
-    seen = [m for m in config.markers if any(c.marker == m.name for c in config.channels)]
+    seen = [m for m in config.markers if any(c.marker == m.name for c in _shifts(config))]
     if not seen:
         depth = NEAR * config.geometry.source_object_mm
         cross = Marker(name=_new("cross", config), kind="cross", source_marker_mm=depth)
@@ -69,7 +69,7 @@ def _with_thermometer(config: Config, node: str) -> Config:
 
 def _with_marker(config: Config, marker: Marker, like: Marker | None) -> Config:
     """A marker more, on a mount like that of ``like``: it expands and creeps as much, but by itself."""
-    pattern = next((c for c in config.channels if like is not None and c.marker == like.name), None)
+    pattern = next((c for c in _shifts(config) if like is not None and c.marker == like.name), None)
     axes = ("n",) if marker.kind == "wire" else ("u", "v")
     channels = tuple(_marker_channel(config, marker.name, axis, pattern) for axis in axes)
     elements = tuple(
@@ -88,7 +88,7 @@ def _with_marker(config: Config, marker: Marker, like: Marker | None) -> Config:
 
 def _crossed(config: Config, marker: Marker) -> Config:
     """A cross in the place of a wire, on the same mount."""
-    pattern = next(c for c in config.channels if c.marker == marker.name)
+    pattern = next(c for c in _shifts(config) if c.marker == marker.name)
     others = tuple(c for c in config.channels if c.marker != marker.name)
     cross = marker.model_copy(update={"kind": "cross"})
     return config.model_copy(
@@ -97,6 +97,10 @@ def _crossed(config: Config, marker: Marker) -> Config:
             "channels": (*others, *(_marker_channel(config, marker.name, axis, pattern) for axis in ("u", "v"))),
         }
     )
+
+
+def _shifts(config: Config) -> list[ChannelSection]:
+    return [c for c in config.channels if c.quantity == "marker_shift"]
 
 
 def _marker_channel(config: Config, marker: str, axis: str, pattern: ChannelSection | None) -> ChannelSection:

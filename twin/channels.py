@@ -15,7 +15,8 @@ VALUES = (
     "loss_uncorrected", "loss_corrected", "half_pitch10_um", "corrected_half_pitch10_um", "f10_lp_per_mm",
     "nis", "innovation_autocorrelation", "model_misfit",
     "source_u_um", "source_v_um", "source_w_um", "shift_u_px", "shift_v_px", "flux_relative",
-    "vibration_u_nm", "vibration_v_nm", "scanning", "source_step_um", "object_step_um", "flux_step",
+    "spot_fwhm_u_um", "spot_fwhm_v_um", "vibration_u_nm", "vibration_v_nm", "scanning",
+    "source_step_um", "object_step_um", "flux_step",
 )  # fmt: skip
 FORECASTS = ("loss_uncorrected", "loss_corrected")
 

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from models.bank_evidence import with_evidence
-from models.blur import tomogram_f10
+from models.blur import Budget, tomogram_f10
 from models.correction import Correction
 from models.engine import Steps, engine
 from models.estimate import Array, ModelError
 from models.geometry import CONVENTION
 from models.smoother import Smoothed, smooth
+from models.spot import SPOT, fwhm
 from sensors.reading import Reading
 from twin import __version__
 from twin.align import Aligner, Vector
 from twin.assembly import OUTPUTS, Machine
-from twin.budget import budget_of
+from twin.budget import budget_of, budget_with
 from twin.core import Twin
 from twin.per_projection import EARLY, PerProjection, per_projection, places
 from twin.scan import Scan
@@ -101,7 +102,7 @@ def correct(
         )
     steps = _padded(machine, steps, int(np.ceil(-place[0])), int(np.ceil(place[-1])) + 1 - len(steps))
     reference = int(np.floor(place[0] + EARLY)) + max(int(np.ceil(-place[0])), 0)
-    turned = Turned.of(machine.outputs)
+    turned = _apart(machine)
     expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
     smoothed = smooth(
         machine.model,
@@ -215,10 +216,15 @@ def _anew(machine: Machine, count: int) -> Array:
     return np.where(np.arange(count)[:, None] > 0, row, 0.0)
 
 
+def _apart(machine: Machine) -> Turned:
+    """What the smoother is asked for: outputs taken apart, and the spot's size where it is a state."""
+    return Turned.of(machine.outputs, [name for name in SPOT if name in machine.model.names])
+
+
 def _at_projections(
     machine: Machine, smoothed: Smoothed, time: Array, angle_rad: Array, only_blur: bool = False
 ) -> PerProjection:
-    turned = Turned.of(machine.outputs)
+    turned = _apart(machine)
     place = places(time, smoothed.reference, machine.config.estimator.grid_s)
     return per_projection(smoothed, turned.only_blur() if only_blur else turned, place, angle_rad)
 
@@ -234,7 +240,10 @@ def _flux(machine: Machine, smoothed: Smoothed, time: Array) -> tuple[Array, Arr
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Half-pitch at 10 % MTF of a scan [µm]: promised by the static budget, without correction, with it."""
+    """Half-pitch at 10 % MTF of a scan [µm]: promised by the static budget, without correction, with it.
+
+    The latter two with the spot as it was estimated over the scan, per axis, where its size is a state.
+    """
 
     promised_um: float
     uncorrected_um: float
@@ -264,8 +273,24 @@ def predict_resolution(
         i = OUTPUTS.index("shift.u") + k
         left = max(left, float(known.own[:, i].mean() - known.common[:, i].mean()) * scale**2 + shaken_m2[k])
     promised = tomogram_f10(budget, np.zeros_like(drift), angle)
+    plane, axial = _budgets(machine, smoothed, correction.time)
     return Predicted(
         0.5e6 / promised,
-        0.5e6 / tomogram_f10(budget, drift, angle, left),
-        0.5e6 / tomogram_f10(budget, np.zeros_like(drift), angle, left),
+        0.5e6 / tomogram_f10(plane, drift, angle, left, axial),
+        0.5e6 / tomogram_f10(plane, np.zeros_like(drift), angle, left, axial),
     )
+
+
+def _budgets(machine: Machine, smoothed: Smoothed, time: Array) -> tuple[Budget, Budget]:
+    """Blur in the plane and along the axis with the spot as it was on the mean over the scan (variances average)."""
+    turned = _apart(machine)
+    if not set(SPOT) <= set(turned.states):
+        stated = budget_of(machine.config)
+        return stated, stated
+    place = places(time, smoothed.reference, machine.config.estimator.grid_s)
+    near = np.clip(np.rint(place).astype(int), 0, len(smoothed.mean) - 1)
+    found = []
+    for name in SPOT:
+        variance = float(smoothed.mean[near, turned.count + turned.states.index(name)].mean())
+        found.append(budget_with(machine.config, fwhm(variance, 0.0)[0]))
+    return found[0], found[1]

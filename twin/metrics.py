@@ -111,6 +111,7 @@ def _channels(sensors: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 def _judgement(state: Mapping[str, Any]) -> Iterable[str]:
     resolution = state.get("resolution") or {}
     forecast = state.get("forecast") or {}
+    spot = state.get("spot") or {}
     alarms = Counter((alert["state"], alert["severity"]) for alert in state.get("alerts") or ())
     counts: list[Sample] = [({"state": at, "severity": level}, n) for (at, level), n in sorted(alarms.items())]
     yield family("alarms", "gauge", "Alarms by state and severity", counts)
@@ -119,6 +120,9 @@ def _judgement(state: Mapping[str, Any]) -> Iterable[str]:
         ({"of": "now"}, resolution.get("half_pitch10_um")),
         ({"of": "corrected"}, resolution.get("corrected_half_pitch10_um")),
         ({"of": "limit"}, resolution.get("limit_um")),
+    ])  # fmt: skip
+    yield family("spot_fwhm_micrometres", "gauge", "Size of the focal spot, where it is estimated", [
+        ({"axis": axis}, at.get("fwhm_um")) for axis, at in spot.items()
     ])  # fmt: skip
     yield family("resolution_loss_ratio", "gauge", "1 - f10/f10_static", [
         ({"of": "now"}, resolution.get("loss_uncorrected")),

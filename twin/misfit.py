@@ -22,6 +22,10 @@ _USUAL = {
     "marker_shift": dict.fromkeys(
         (Way.HIGH, Way.LOW, Way.SWINGS), "source, object or marker moves in a way or at a rate the model doesn't have"
     ),
+    "marker_blur": dict.fromkeys(
+        (Way.HIGH, Way.LOW, Way.SWINGS),
+        "the spot changes faster than the model allows, or the detector's own blur changes",
+    ),
     "flux": dict.fromkeys((Way.HIGH, Way.LOW, Way.SWINGS), "the source's output changes faster than the model allows"),
 }
 _ANY = {

@@ -15,8 +15,9 @@ import numpy as np
 from models.blur import CONVENTION, Budget, f10
 from models.estimate import Array
 from models.forecast import BlurForecast, gathered_blur, propagate
+from models.spot import object_plane_gain, spot_states
 from models.turning import blur_over_a_turn, blurring
-from twin.budget import budget_of
+from twin.budget import budget_of, budget_with
 from twin.core import SHIFTS, Twin
 from twin.stepping import expecting
 
@@ -77,7 +78,8 @@ def look_ahead(twin: Twin) -> Outlook:
     """Forecast from the twin's present belief for the scan under way, or a hypothetical one that starts now.
 
     Uncorrected: the displacement of the image content itself, as known now for the past and expected ahead. Corrected: the
-    error that stays when every projection is corrected, readings coming ahead as they came over the last hour.
+    error that stays when every projection is corrected, readings coming ahead as they came over the last hour. Both with the
+    spot as large as it is believed to be, per axis, where its size is a state; the loss is against the stated spot.
     """
     config, model, belief = twin.config, expecting(twin.machine), twin.belief
     # in the frame of the sample: a creep that stays only says where it sits, though it goes round with the stage
@@ -119,14 +121,17 @@ def look_ahead(twin: Twin) -> Outlook:
             axes.append((mean + _shaken(twin, "uv"[k], budget, path.times, duration), var))
         for k, axis in enumerate("uv"):
             turned, turned_var = _stage_blur(twin, axis, information is None)
-            axes[k] = (axes[k][0] + turned, axes[k][1] + turned_var)
+            spot, spot_var = _spot_blur(twin, k, path.times)
+            axes[k] = (axes[k][0] + turned + spot, axes[k][1] + turned_var + spot_var)
         worst.append(max(axes, key=lambda item: float(item[0][-1])))
-    times = twin.time + path.times
+    times, promised = twin.time + path.times, f10(budget)
+    # a spot whose size is estimated is part of the blur that is forecast, no longer of what is static
+    besides = budget_with(config, 0.0) if len(spot_states(model.names)) else budget
     return Outlook(
         twin.time,
-        BlurForecast(twin.time, times, *worst[0], budget),
-        BlurForecast(twin.time, times, *worst[1], budget),
-        f10(budget),
+        BlurForecast(twin.time, times, *worst[0], besides, promised),
+        BlurForecast(twin.time, times, *worst[1], besides, promised),
+        promised,
         config.scan.resolution_limit_um,
     )
 
@@ -145,3 +150,13 @@ def _shaken(twin: Twin, axis: str, budget: Budget, times: Array, duration_s: flo
     """Variance of vibration beyond what the static budget holds, at instants ahead [m²]; no correction takes it off."""
     found = twin.vectoriser.vibration.ahead(axis, times, duration_s)
     return np.zeros(times.shape) if found is None else np.maximum(found - budget.vibration_m**2, 0.0)
+
+
+def _spot_blur(twin: Twin, k: int, ahead_s: Array) -> tuple[Array, Array]:
+    """Mean and variance of the blur by the spot along u or v, now and ahead [m²]; nothing where its size is no state."""
+    model, at = twin.machine.model, spot_states(twin.machine.model.names)
+    if len(at) == 0:
+        return np.zeros(len(ahead_s)), np.zeros(len(ahead_s))
+    i, gain = at[k], object_plane_gain(twin.machine.pose)
+    known = twin.belief.cov[i, i] + model.diffusion[i, i] * ahead_s
+    return np.full(len(ahead_s), gain * max(float(twin.belief.mean[i]), 0.0)), gain**2 * known

@@ -195,7 +195,9 @@ def _mixed(
         if not (after[i] > 0.5 * before[i] > 0 and after[j] > 0.5 * before[j] > 0):
             continue
         normal = normal_of(marker, section)
-        others = [normal_of(marker, c) for c in config.channels if c.marker == marker.name]
+        others = [
+            normal_of(marker, c) for c in config.channels if c.quantity == "marker_shift" and c.marker == marker.name
+        ]
         blind = tuple(axis for k, axis in enumerate("uv") if max(abs(o[k]) for o in [normal, *others]) < 0.2)
         found.append(Mixed(
             channel, marker.name, marker.kind, (float(before[i]), float(after[i])), (float(before[j]), float(after[j])),

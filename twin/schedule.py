@@ -12,11 +12,12 @@ from models.statespace import StateSpace, discretise
 from twin.assembly import Machine, assemble
 from twin.config import Config
 from twin.sections import ChannelSection
+from twin.spot import usual_blur_px
 from twin.turning import planned, still
 from twin.vectorise import DEFAULT_SIGMA
 
 STEPS = 200  # of a scan
-PER_FRAME = ("marker_shift", "flux")  # without a period these read once per projection, and only then
+PER_FRAME = ("marker_shift", "marker_blur", "flux")  # without a period these read once per projection, and only then
 STOOD_S = 48 * 3600.0  # how long a machine has stood before it is switched on, unless its heat takes longer to settle
 Period = Callable[[ChannelSection], float | None]
 
@@ -80,6 +81,8 @@ def schedule(
         per_frame = channel.quantity in PER_FRAME and channel.period_s is None
         period = (every and every(channel)) or channel.period_s or scan.duration_h * 3600.0 / scan.projections
         noise = _sigma(channel, config.detector.full_scale_counts)
+        if channel.quantity == "marker_blur":
+            noise *= 2.0 * usual_blur_px(machine.model, name)  # the model sees its square
         first = reference if per_frame else 0
         at = first + _reading_steps(len(steps.readings) - first, period / step)
         steps.readings[at, j] = 0.0

@@ -23,7 +23,7 @@ class Score:
     Attributes
     ----------
     time, value, predicted, sigma : (N,) arrays
-        Reading and prediction (px, K; log counts for flux); σ of a reading about the prediction.
+        Reading and prediction (px, K; log counts for flux, px² for a blur); σ of a reading about the prediction.
     """
 
     channel: str
@@ -87,9 +87,12 @@ def score(
     time = np.array([r.time for r in taken])
     place = np.rint((time - first) / machine.config.estimator.grid_s).astype(int)
     flux = next(c.quantity for c in machine.config.channels if c.name == channel) == "flux"
+    blur = next((c.quantity for c in machine.config.channels if c.name == channel), "") == "marker_blur"
     value = np.array([r.value for r in taken])
     noise = np.array([r.sigma for r in taken])
     if flux:
         value, noise = np.log(value), noise / value
+    if blur:  # the model sees the square of a blur
+        value, noise = value**2 - np.nan_to_num(noise) ** 2, 2.0 * value * noise
     spread = np.sqrt(out.cov[place, 0, 0] + np.nan_to_num(noise) ** 2 + observation.floor_sigma**2)
     return Score(channel, time, value, out.mean[place, 0], spread)

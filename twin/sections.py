@@ -64,6 +64,8 @@ class Source(Section):
 
     spot_fwhm_um: tuple[Positive, Positive] | None = None
     spot_10_percent_um: Positive | None = None
+    spot_sigma_percent: Positive = 20.0
+    spot_walk_um_per_sqrt_h: tuple[NonNegative, NonNegative] = (0.0, 0.0)
     voltage_kv: Positive
     current_ua: Positive
 

@@ -23,6 +23,7 @@ from twin.misfit import describe
 from twin.outlook import Outlook
 from twin.recognised import largest, page_list
 from twin.scan import Scan
+from twin.spot import spot_size
 from twin.vibration import vibration_state
 
 AXES = "uvw"
@@ -104,7 +105,10 @@ def sample_of(
         row[f"spot_{axis}_std_um"] = outputs.std(f"source.{axis}") * 1e6
         # drawn at the position it stands for, so that it lies on the estimate it was made from
         row[f"correction_{axis}_um"] = None if reference is None else reference.given[f"source.{axis}"] * 1e6
-    for axis in "uv":
+    size = spot_size(twin.machine.model, twin.belief.mean, twin.belief.cov)
+    for k, axis in enumerate("uv"):
+        if size is not None:
+            row[f"spot_fwhm_{axis}_um"], row[f"spot_fwhm_{axis}_std_um"] = size.fwhm_um[k], size.std_um[k]
         row[f"shift_{axis}_px"] = outputs.value(f"shift.{axis}")
         row[f"shift_{axis}_std_px"] = outputs.std(f"shift.{axis}")
     if twin.machine.has_flux and outputs.std("flux") < 1.0:
@@ -153,6 +157,9 @@ def snapshot_of(
     for axis in "uv":
         values[f"shift_{axis}_px"] = outputs.value(f"shift.{axis}")
         sigmas[f"shift_{axis}_px"] = outputs.std(f"shift.{axis}")
+        if (width := sample.get(f"spot_fwhm_{axis}_um")) is not None:
+            values[f"spot_fwhm_{axis}_um"] = width
+            sigmas[f"spot_fwhm_{axis}_um"] = float(sample.get(f"spot_fwhm_{axis}_std_um") or 0.0)
     if sample.get("flux_relative") is not None:
         values["flux_relative"] = float(sample["flux_relative"] or 0.0)
     values |= vibration_values(twin)
@@ -201,6 +208,10 @@ def page_state(
             "std_um": outputs.std(f"source.{axis}") * 1e6,
             "correction_um": 0.0 if moved is None else moved * 1e6,
         }
+    size = spot_size(model, twin.belief.mean, twin.belief.cov)
+    if size is not None:
+        for k, axis in enumerate("uv"):
+            spot[axis] |= {"fwhm_um": size.fwhm_um[k], "fwhm_std_um": size.std_um[k]}
     temperatures = []
     for node in config.nodes:
         i = model.index(temperature(node.name))

@@ -45,7 +45,7 @@ class Turned:
     Attributes
     ----------
     wanted : tuple of Observation
-        The outputs without their angle terms, then each turning state as an output of its own.
+        The outputs without their angle terms, then each turning state, and what is wanted besides, as an output of its own.
     count : int
         Number of outputs.
     terms : tuple of (output, turning state, covariate, coefficient)
@@ -57,9 +57,10 @@ class Turned:
     terms: tuple[tuple[int, int, str, float], ...]
 
     @classmethod
-    def of(cls, outputs: Sequence[Observation]) -> Turned:
-        """Take outputs apart."""
-        states = list(dict.fromkeys(s for o in outputs for s, name, _ in o.covariates if is_angle(name)))
+    def of(cls, outputs: Sequence[Observation], also: Sequence[str] = ()) -> Turned:
+        """Take outputs apart; ``also`` names states that are wanted besides and that no angle multiplies."""
+        turning = [s for o in outputs for s, name, _ in o.covariates if is_angle(name)]
+        states = list(dict.fromkeys([*turning, *also]))
         plain = [
             Observation(
                 o.channel, o.linear, o.products, tuple(t for t in o.covariates if not is_angle(t[1])), o.constant
@@ -76,7 +77,7 @@ class Turned:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The turning states, in their order."""
+        """The states wanted as such, in their order."""
         return tuple(o.channel for o in self.wanted[self.count :])
 
     def weights(self, angle_rad: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from models.engine import Steps
 from models.estimate import Array
 from models.flux import log_reading
+from models.spot import blur_reading
 from models.turning import is_angle, of_angle
 from twin.align import Cell, Vector
 from twin.assembly import Machine, covariate_value
@@ -19,9 +20,16 @@ from twin.turning import ScanAngles
 from twin.vibration_levels import VibrationLevels
 
 # σ of a reading that brings none and whose channel states none: K, px, fraction of the flux.
-DEFAULT_SIGMA = {"temperature": 0.05, "temperature_difference": 0.05, "marker_shift": 0.1, "flux": 1e-3}
+DEFAULT_SIGMA = {
+    "temperature": 0.05,
+    "temperature_difference": 0.05,
+    "marker_shift": 0.1,
+    "marker_blur": 0.05,
+    "flux": 1e-3,
+}
 REARM_FRACTION = 0.1  # change of tube voltage or power that begins a new warm-up
 TUBE_OFF_V = 1e3
+USUAL_STEPS = 50  # of readings whose mean is a channel's usual blur
 
 
 class Vectoriser:
@@ -45,6 +53,7 @@ class Vectoriser:
         self._angle: tuple[float, float] | None = None  # value [rad], until when it holds
         self._held: dict[str, float] = {}
         self.vibration = VibrationLevels(machine.config)
+        self._blur: dict[str, tuple[float, int]] = {}  # usual blur of a channel [px], steps it is the mean of
         self._operating: tuple[float, float] | None = None
 
     def steps(self, vectors: Iterable[Vector]) -> Steps:
@@ -66,7 +75,7 @@ class Vectoriser:
                 self._held[quantity] = cell.value
             column = self._columns.get(channel)
             if column is not None:
-                z[column], variance[column] = self._scaled(quantity or "", cell)
+                z[column], variance[column] = self._scaled(channel, quantity or "", cell)
                 # a marker's reading tells where everything was during one exposure, and that jitters
                 variance[column] += self.vibration.jitter_variance(channel) / cell.count
         opened = self._rearmed()
@@ -100,7 +109,7 @@ class Vectoriser:
         """Where the angle is unknown outputs stand as at the last one, or at 0."""
         return of_angle(self._angles, np.array(0.0 if self._angle is None else self._angle[0]))
 
-    def _scaled(self, quantity: str, cell: Cell) -> tuple[float, float]:
+    def _scaled(self, channel: str, quantity: str, cell: Cell) -> tuple[float, float]:
         sigma = cell.sigma
         if not (math.isfinite(sigma) and sigma > 0):
             sigma = DEFAULT_SIGMA.get(quantity, 1.0) * (cell.value if quantity == "flux" else 1.0)
@@ -110,6 +119,12 @@ class Vectoriser:
                 return math.nan, 1.0
             level, relative = log_reading(cell.value, sigma)
             return level, relative**2
+        if quantity == "marker_blur":
+            usual, count = self._blur.get(channel, (0.0, 0))
+            count = min(count + 1, USUAL_STEPS)
+            usual += (cell.value - usual) / count
+            self._blur[channel] = usual, count
+            return blur_reading(cell.value, sigma, usual)
         return cell.value, sigma**2
 
     def _nominal(self, quantity: str) -> float:
@@ -135,12 +150,15 @@ class Vectoriser:
     def state(self) -> dict[str, Any]:
         """What is held, as JSON-able data."""
         angle = None if self._angle is None else [self._angle[0], self._angle[1] if self._angle[1] < math.inf else None]
-        shaken = self.vibration.state()
-        return {"held": dict(self._held), "operating": self._operating, "angle": angle, "vibration": shaken}
+        state: dict[str, Any] = {"held": dict(self._held), "operating": self._operating, "angle": angle}
+        state["blur"] = {channel: list(usual) for channel, usual in self._blur.items()}
+        state["vibration"] = self.vibration.state()
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue where :meth:`state` was taken."""
         self._held = dict(state["held"])
+        self._blur = {channel: (float(usual), int(n)) for channel, (usual, n) in state.get("blur", {}).items()}
         angle = state.get("angle")
         self._angle = None if angle is None else (float(angle[0]), math.inf if angle[1] is None else float(angle[1]))
         if "vibration" in state:  # a snapshot of before there was any

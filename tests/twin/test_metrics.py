@@ -19,6 +19,7 @@ STATE = {
         {"channel": "acc_v", "axis": "v", "blur_nm": 40.5, "jitter_nm": 0.5},
         {"channel": "acc_w", "axis": "w", "blur_nm": None, "jitter_nm": None},
     ],
+    "spot": {"u": {"mean_um": 0.1, "fwhm_um": 0.08}, "w": {"mean_um": 0.1}},
     "alerts": [
         {"state": "active-unacknowledged", "severity": "major"}, {"state": "active-unacknowledged", "severity": "major"},
         {"state": "pending", "severity": "minor"},

@@ -11,7 +11,6 @@ import pytest
 from sensors.reading import Quality, Reading
 from tests.accuracy.test_turning_sample import BEGIN, GRID, config, golden, joint, readings, seen
 from twin.align import Aligner
-from twin.assembly import assemble
 from twin.commands.check import notes_of
 from twin.config import ConfigError
 from twin.core import Twin
@@ -113,7 +112,7 @@ def test_live_loss_does_not_take_where_the_sample_sits_for_blur():
 
 
 def test_preview_turns_the_stage():
-    known = preview(assemble(config()))
+    known = preview(config(), courses=2)
     assert known.posterior["object.u"] < 0.6 * known.prior["object.u"]
     # only the turning tells the creep along the beam
     assert known.posterior["object.w"] < 0.9 * known.prior["object.w"]

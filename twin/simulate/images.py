@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from twin.atomic import write_atomic
-from twin.config import Config
 from twin.sections import Marker
 from twin.simulate.heat import Array
 from twin.simulate.instruments import mount_of
 from twin.simulate.phantom import depth_of_phantom, depth_of_sphere, depth_of_wire
 from twin.simulate.projection import View
 from twin.simulate.run import Run
+from twin.simulate.spot import penumbra_px
 from twin.simulate.streams import stream
 
 Progress = Callable[[int, int], None]
@@ -28,8 +28,6 @@ Counts = NDArray[np.uint16]
 CHUNK = 16
 FILL = 0.42  # radius of the phantom as a part of the crop's smaller side
 MARKER_AT = 0.40  # a marker's image stands at this part of the crop's width from its middle
-FWHM_PER_SIGMA = 2.3548
-TEN_PERCENT_PER_SIGMA = 4.2919
 
 
 def expected(run: Run, frame: int, crop: tuple[int, int]) -> Array:
@@ -53,7 +51,7 @@ def expected(run: Run, frame: int, crop: tuple[int, int]) -> Array:
             moved = run.frame_moved_m[mount_of(marker)][frame]
             depth += _depth_of_marker(marker, view, source, toward, moved, columns)
     return np.asarray(
-        run.flux_counts[frame] * gaussian_filter(np.exp(-depth), _blur_px(run.config, view), mode="nearest")
+        run.flux_counts[frame] * gaussian_filter(np.exp(-depth), _blur_px(run, frame, view), mode="nearest")
     )
 
 
@@ -72,16 +70,12 @@ def _depth_of_marker(marker: Marker, view: View, source: Array, toward: Array, m
     return depth
 
 
-def _blur_px(config: Config, view: View) -> tuple[float, float]:
+def _blur_px(run: Run, frame: int, view: View) -> tuple[float, float]:
     """σ of detector and focal spot in the image plane, rows then columns [px]."""
-    spot = config.source
-    if spot.spot_fwhm_um is not None:
-        sigma_um = tuple(width / FWHM_PER_SIGMA for width in spot.spot_fwhm_um)
-    else:
-        sigma_um = ((spot.spot_10_percent_um or 0.0) / TEN_PERCENT_PER_SIGMA,) * 2
-    per_um = (view.plane_m / view.axis_m - 1.0) / view.pixel_m * 1e-6
-    blur_u, blur_v = (float(np.hypot(config.detector.psf_sigma_px, s * per_um)) for s in sigma_um)
-    return blur_v, blur_u
+    reach = np.array([view.plane_m / view.axis_m - 1.0])
+    now, psf = run.spot_fwhm_um[frame : frame + 1], run.config.detector.psf_sigma_px
+    u, v = (float(penumbra_px(now, reach, np.array(n), psf, view.pixel_m)[0]) for n in ((1.0, 0.0), (0.0, 1.0)))
+    return v, u
 
 
 def exposures(run: Run, crop: tuple[int, int]) -> Iterator[Counts]:

@@ -16,6 +16,7 @@ from twin.simulate.heat import Array, follow
 from twin.simulate.projection import View, wire_normal
 from twin.simulate.run import Frames, IntArray, Record
 from twin.simulate.scenario import ROOM, Instrument, Scenario
+from twin.simulate.spot import penumbra_px
 from twin.simulate.streams import stream
 from twin.simulate.tube import TubeProgramme
 
@@ -39,6 +40,7 @@ class World:
     moved_m: Mapping[str, Array]  # per frame
     flux_counts: Array  # per frame
     shuttle_px: Array  # per frame
+    spot_fwhm_um: Array  # per frame, along u and v
 
 
 def record(world: World, seed: int) -> Record:
@@ -63,7 +65,7 @@ def _observe(world: World, section: ChannelSection, channel: Channel, seed: int)
     time, projection = _instants(world, section, instrument, rng)
     value, relative = _shown(world, section, instrument, channel, time, seed)
     noise = instrument.noise if instrument.noise is not None else (section.sigma or 0.0)
-    per_frame = section.quantity in ("marker_shift", "flux")
+    per_frame = section.quantity in ("marker_shift", "marker_blur", "flux")
     if per_frame and noise == 0.0:
         raise ConfigError(
             [f"channel[{section.name}].sigma: missing; give it, or a noise in the scenario's [[instrument]]"]
@@ -96,7 +98,7 @@ def _instants(
     """True instants of the readings and the projections they belong to (-1: none)."""
     period = instrument.period_s or section.period_s
     phase = rng.random()
-    if section.quantity in ("marker_shift", "flux", "detector_shift") or (
+    if section.quantity in ("marker_shift", "marker_blur", "flux", "detector_shift") or (
         period is None and section.quantity in ("voltage", "current")
     ):
         shown = world.frames.is_projection
@@ -129,6 +131,12 @@ def _shown(
             counts = world.flux_counts[world.frames.is_projection]
             lit = np.where(counts > 0, counts, np.nan)
             return lit, np.sqrt(np.nan_to_num(lit) / world.scenario.flux.level_counts)
+        case "marker_blur":
+            counts = world.flux_counts[world.frames.is_projection]
+            lit = counts > 0
+            scale = np.sqrt(world.scenario.flux.level_counts / np.where(lit, counts, 1.0))
+            blur = _blur_px(world, section)[world.frames.is_projection]
+            return np.where(lit, blur, np.nan), np.where(lit, np.minimum(scale, 10.0), 1.0)
         case "marker_shift":
             counts = world.flux_counts[world.frames.is_projection]
             place = _marker_px(world, section)[world.frames.is_projection]
@@ -188,6 +196,17 @@ def _marker_px(world: World, section: ChannelSection) -> Array:
         world.moved_m["detector"],
     )
     return np.asarray(seen @ axis_of(section, marker))
+
+
+def _blur_px(world: World, section: ChannelSection) -> Array:
+    """True σ of a marker's edge along its axis, per frame [px]."""
+    marker = next(m for m in world.config.markers if m.name == section.marker)
+    view, source = View.of(world.config), world.moved_m["source"]
+    to_marker = marker.source_marker_mm * 1e-3 + world.moved_m[mount_of(marker)][:, 2] - source[:, 2]
+    to_detector = view.plane_m + world.moved_m["detector"][:, 2] - source[:, 2]
+    reach = (to_detector - to_marker) / to_marker
+    psf = world.config.detector.psf_sigma_px
+    return penumbra_px(world.spot_fwhm_um, reach, axis_of(section, marker), psf, view.pixel_m)
 
 
 def mount_of(marker: Marker) -> str:

@@ -15,6 +15,7 @@ from twin.simulate.motion import Parts, bar_cells, bodies, motions
 from twin.simulate.projection import View
 from twin.simulate.run import FineTruth, Frames, Run, Truth
 from twin.simulate.scenario import Scenario
+from twin.simulate.spot import SpotLaw
 from twin.simulate.streams import stream
 from twin.simulate.surroundings import CELSIUS, room_k, surroundings_k
 from twin.simulate.tube import programme
@@ -64,13 +65,15 @@ def simulate(config: Config, scenario: Scenario, seed: int, start_s: float = STA
     moving = motions(config, scenario, cells, reference_k, grid, (begin, start_s), tube, seed)
     flux = FluxLaw(scenario, config, tube, moving["source"], start_s, seed)
 
+    spot = SpotLaw(scenario.spot, config, grid, start_s, seed)
+
     shuttle = scenario.flux.shuttle_px
     shuttle_px = np.round(stream(seed, "shuttle").uniform(-shuttle, shuttle, len(frames.time)))
     frame_moved = {body: motion.at(frames.time).total for body, motion in moving.items()}
     frame_flux = flux.at(frames.time, shuttle_px)
     world = World(
         config, scenario, grid, (begin, start_s, end), temperatures, cells, tube, flux, frames, frame_moved,
-        frame_flux, shuttle_px,
+        frame_flux, shuttle_px, spot.fwhm_um(frames.time),
     )  # fmt: skip
     parts = {body: motion.at(frames.time[frames.is_projection]) for body, motion in moving.items()}
     visible = grid[(grid >= begin) & (grid <= end)]
@@ -95,6 +98,7 @@ def simulate(config: Config, scenario: Scenario, seed: int, start_s: float = STA
         frame_moved_m=frame_moved,
         flux_counts=frame_flux,
         shuttle_px=shuttle_px,
+        spot_fwhm_um=spot.fwhm_um(frames.time),
     )
 
 

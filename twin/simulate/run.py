@@ -127,7 +127,7 @@ class Run:
     """A simulated run, from the beginning of the lead-in to the end of the scan.
 
     ``parts`` holds the absolute displacement of every body per projection [m], ``flux_counts`` the expected counts per
-    frame of ``frames``, ``shuttle_px`` the detector's shuttle per frame.
+    frame of ``frames``, ``shuttle_px`` the detector's shuttle and ``spot_fwhm_um`` (…, 2) the spot's size per frame.
     """
 
     config: Config
@@ -144,6 +144,7 @@ class Run:
     frame_moved_m: dict[str, Array] = field(repr=False)
     flux_counts: Array = field(repr=False)
     shuttle_px: Array = field(repr=False)
+    spot_fwhm_um: Array = field(repr=False)
 
     @cached_property
     def readings(self) -> list[Reading]:

@@ -131,6 +131,15 @@ class Jump(Section):
     source_um: Vector
 
 
+class SpotTruth(Section):
+    """Size of the focal spot: FWHM when the scan starts (omitted: the configuration's), and what it does from then on."""
+
+    fwhm_um: tuple[Positive, Positive] | None = None
+    growth_um: tuple[Number, Number] = (0.0, 0.0)
+    growth_h: Positive = 5.0
+    random_walk_um_per_sqrt_h: tuple[NonNegative, NonNegative] = (0.0, 0.0)
+
+
 class FluxStep(Section):
     """From ``time_h`` on the flux is ``factor`` times what it was; with ``recovery_min`` it comes back."""
 
@@ -194,6 +203,7 @@ class Scenario(Section):
     tube: Tube = Tube()
     drift: dict[Body, Walk] = Field(default_factory=dict)
     jumps: tuple[Jump, ...] = Field(default=(), alias="jump")
+    spot: SpotTruth = SpotTruth()
     flux: FluxTruth = FluxTruth()
     markers: tuple[MarkerTruth, ...] = Field(default=(), alias="marker")
     instruments: tuple[Instrument, ...] = Field(default=(), alias="instrument")

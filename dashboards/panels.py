@@ -16,6 +16,8 @@ SCOPE = "\"site\" = '$site' AND \"system\" = '$system' AND $timeFilter"
 
 # Grafana knows no micrometre; "suffix:" is its way to a unit of one's own.
 MICROMETRE = "suffix:µm"
+NANOMETRE = "suffix:nm"
+ACCELERATION = "suffix:µm/s²"
 
 
 def select(what: str, measurement: str, where: str = "", group: str = "time($__interval)") -> str:

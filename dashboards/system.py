@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dashboards.panels import (
+    ACCELERATION,
     DATASOURCE,
     MICROMETRE,
+    NANOMETRE,
     SCOPE,
     Json,
     band,
@@ -29,8 +31,8 @@ def system(editable: bool = False) -> Json:
         Grafana can't save changes to a provisioned dashboard; an editable copy has a uid of its own beside it.
     """
     panels = [*_tiles(0), row("Focal spot", 5), *_spot(6), row("Machine", 14), *_machine(15),
-              row("Resolution and forecast", 23), *_resolution(24), row("Alerts", 33), _alerts(34),
-              _details(41)]  # fmt: skip
+              row("Vibration", 23), *_vibration(24), row("Resolution and forecast", 32), *_resolution(33),
+              row("Alerts", 42), _alerts(43), _details(50)]  # fmt: skip
     for number, item in enumerate(_all(panels), 1):
         item["id"] = number
     return {
@@ -132,6 +134,25 @@ def _machine(y: int) -> list[Json]:
                by_channel("temperature_degc"), (0, y, 12, 8)),
         curves("Flux", "Readings of all flux channels, in counts of the detector.", "short",
                by_channel("flux_counts"), (12, y, 12, 8)),
+    ]  # fmt: skip
+
+
+def _vibration(y: int) -> list[Json]:
+    def by_channel(field: str, which: str) -> list[tuple[str, str]]:
+        where = f'"channel" =~ /{which}/'
+        return [(select(f'mean("{field}")', "ctwin_reading", where, 'time($__interval), "channel"'), "$tag_channel")]
+
+    heat = {
+        "calculate": False, "cellGap": 0, "color": {"mode": "scheme", "scheme": "Turbo", "scale": "exponential",
+                                                    "exponent": 0.5, "steps": 64},
+        "legend": {"show": True}, "rowsFrame": {"layout": "auto"}, "tooltip": {"mode": "single"},
+    }  # fmt: skip
+    return [
+        curves("Vibration over time", "Rms motion in the object plane by accelerometer: blur within an exposure, and "
+               "jitter between exposures.", NANOMETRE, by_channel("displacement_nm", "[.](blur|jitter)"), (0, y, 12, 8)),
+        panel("heatmap", "Vibration spectrum", "Rms acceleration of the base in third-octave bands, one row per band and "
+              "accelerometer, from low frequency (bottom) to high.", ACCELERATION,
+              by_channel("acceleration_um_per_s2", "[.]band[.]"), (12, y, 12, 8), heat),
     ]  # fmt: skip
 
 

@@ -24,10 +24,14 @@ OTHER = p.Tags("lab-1", "other")
 def written(tags: p.Tags, now: float) -> list[str]:
     """An hour of everything, ending now, with a forecast of an hour ahead."""
     lines: list[str] = []
-    quantities = {"t_tube": "temperature", "t_room": "temperature", "i0": "flux", "wire_n": "marker_shift"}
+    quantities = {"t_tube": "temperature", "t_room": "temperature", "i0": "flux", "wire_n": "marker_shift",
+                  "acc_v.blur": "displacement", "acc_v.jitter": "displacement", "acc_v.band.0031.2hz": "acceleration",
+                  "acc_v.band.0039.4hz": "acceleration", "gauge": "displacement"}  # fmt: skip
     for k in range(60):
         t = now - 3600.0 + 60.0 * k
-        values = {"t_tube": 300.0 + 0.01 * k, "t_room": 293.15, "i0": 4000.0 - k, "wire_n": 0.1 * k}
+        values = {"t_tube": 300.0 + 0.01 * k, "t_room": 293.15, "i0": 4000.0 - k, "wire_n": 0.1 * k,
+                  "acc_v.blur": 4e-8, "acc_v.jitter": 1e-9, "acc_v.band.0031.2hz": 1e-5, "acc_v.band.0039.4hz": 2e-5,
+                  "gauge": 1e-6}  # fmt: skip
         lines += p.reading_lines(tags, [Reading(c, t, v, 0.1) for c, v in values.items()], quantities)
         estimate = Estimate(t, ("tube_head", "source.u.walk"), ("K", "m"), np.array([3.0, 1e-6]), np.diag([0.01, 1e-14]),
                             {"t_tube": (0.01, 0.02)})  # fmt: skip
@@ -149,6 +153,17 @@ def test_an_annotation_marks_each_change_once(server):
     (series,) = influx.query("ct", filled(query, now))
     assert series["columns"] == ["time", "transition_code", "channel"]
     assert series["values"] == [[int(now - 3600 + 31 * 60) * 10**9, 2, "hot"]]
+
+
+def test_vibration_and_its_spectrum_are_apart(server):
+    influx, now = server
+    last = {
+        title: {one["tags"]["channel"]: one["values"][-1][1] for one in influx.query("ct", filled(named(title), now))}
+        for title in ("Vibration over time", "Vibration spectrum")
+    }
+    assert last["Vibration over time"] == {"acc_v.blur": pytest.approx(40.0), "acc_v.jitter": pytest.approx(1.0)}
+    bands = last["Vibration spectrum"]
+    assert bands == {"acc_v.band.0031.2hz": pytest.approx(10.0), "acc_v.band.0039.4hz": pytest.approx(20.0)}
 
 
 def test_only_temperatures_are_among_the_temperatures(server):

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from dashboards import build
-from dashboards.panels import DATASOURCE, MICROMETRE
+from dashboards.panels import ACCELERATION, DATASOURCE, MICROMETRE, NANOMETRE
 
 HERE = Path(build.__file__).parent
 # Grafana's units that are used (packages/grafana-data/src/valueFormats/categories.ts), and one of our own: it has no µm
-UNITS = {"none", "short", "percentunit", "celsius", "s", MICROMETRE}
+UNITS = {"none", "short", "percentunit", "celsius", "s", MICROMETRE, NANOMETRE, ACCELERATION}
 # What the builders of twin.publish.series write; test_dashboard_queries executes every query on data made by them
 MEASUREMENTS = {"reading", "state", "innovation", "age", "spot", "resolution", "forecast", "scan", "alert", "step"}
 

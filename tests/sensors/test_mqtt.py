@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import getpass
 import json
+import math
 import shutil
 import signal
 import socket
@@ -446,3 +447,37 @@ def test_encrypted(tmp_path):
         assert not retry
     finally:
         broker.stop()
+
+
+# --- waveforms ---------------------------------------------------------------------------------
+
+FLOOR = Channel("floor_v", "acceleration", "mg", address="lab/floor")
+
+
+def block(k, samples=10_000):
+    wave = [round(3.0 * math.sin(0.22 * (k * samples + i)), 4) for i in range(samples)]
+    return "lab/floor", json.dumps({"time": T0 + 10.0 * k, "rate_hz": 1000, "samples": wave})
+
+
+def test_blocks_survive_a_death_before_their_acknowledgement(broker):
+    """Blocks of 100 kB that were not acknowledged come again, bad ones are counted, a thermometer beside them reads on."""
+    channels = (FLOOR, TUBE)
+
+    async def story():
+        await (first := broker.sensor(channels)).open()
+        broker.publish([block(0), ("lab/floor", '{"time": 1.7e9, "rate_hz": 1000, "samples": []}'), message(1)])
+        batch = await asyncio.wait_for(anext(first.readings()), 20)
+        await first.close()  # the batch was never acknowledged
+        async with Taking(broker.sensor(channels)) as again:
+            broker.publish([block(1), ("lab/floor", "no block at all")])
+            while {r.time for r in again.got if r.channel == "floor_v"} != {T0 + 5.0, T0 + 15.0}:
+                await asyncio.wait_for(again.one(), 20)
+            await again.quiet()
+            return batch, again.got, again.sensor.drops()
+
+    batch, got, drops = asyncio.run(story())
+    assert batch[0].channel in ("floor_v", "t_tube")
+    rms = [r.value for r in got if r.channel == "floor_v"]
+    assert rms == pytest.approx([3 * 9.80665e-3 / math.sqrt(2)] * 2, rel=1e-3)
+    assert sum(r.channel == "t_tube" for r in got) == 1
+    assert drops == {"empty": 1, "bad_json": 1}

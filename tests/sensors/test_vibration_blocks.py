@@ -7,9 +7,7 @@ import json
 import logging
 import math
 import struct
-import wave
 
-import h5py
 import numpy as np
 import pytest
 
@@ -24,6 +22,7 @@ from sensors.reading import Quality, SensorError
 from sensors.rows import RowError
 from sensors.shaker import ShakerSensor
 from sensors.vibration import OBJECT_PLANE, Reducer, Reduction, Sight, band_hz
+from tests.sensors.waveform_files import write_csv, write_hdf5, write_wav
 
 T0 = 1772360100.0  # 2026-03-01T10:15:00Z
 NAME = "acc-2026-03-01T101500Z"
@@ -36,34 +35,6 @@ def motion_g(seconds=20.0, seed=1):
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE)) / RATE
     return 0.01 * np.sin(2 * np.pi * 35.3 * t) + 0.002 * rng.standard_normal(t.size)
-
-
-def write_wav(path, *waves, width=3, rate=int(RATE), full_scale=0.5):
-    whole = np.round(np.column_stack(waves) / full_scale * (2 ** (8 * width - 1) - 1)).astype(np.int64).ravel()
-    if width == 1:
-        whole = whole + 128
-    data = b"".join(int(v).to_bytes(width, "little", signed=width > 1) for v in whole)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(waves))
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(data)
-    return path
-
-
-def write_csv(path, **columns):
-    lines = [",".join(columns)]
-    lines += [",".join(repr(float(v)) for v in row) for row in zip(*columns.values(), strict=True)]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def write_hdf5(path, rate=RATE, time=T0, **sets):
-    with h5py.File(path, "w") as file:
-        for name, samples in sets.items():
-            found = file.create_dataset(name, data=samples)
-            found.attrs.update({"time": time, "rate_hz": rate})
-    return path
 
 
 def blocks(path, *channels, block_s=100.0):

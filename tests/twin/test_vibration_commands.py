@@ -1,0 +1,111 @@
+"""Recorded waveforms through the command: files of blocks beside a table of readings, and what the check says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from sensors.csv_log import write_readings
+from tests.oracles.oscillator import exposed, floor_motion, shaken
+from tests.sensors.waveform_files import write_csv, write_wav
+from tests.situations import machine
+from twin.channels import channels_of
+from twin.cli import main
+from twin.config import load
+from twin.profiles import load_profile
+from twin.recorded import read_record
+from twin.sections import ChannelSection
+from twin.simulate.machine import simulate
+from twin.simulate.scenario import shipped_scenario
+
+T0 = 1_772_438_400.0  # 2026-03-02T08:00:00Z, where the good readings begin
+RATE = 500.0
+ACC = """
+[[mode]]
+frequency_hz = 35.0
+damping = 0.02
+axis = "v"
+[[sensor]]
+name = "floor"
+kind = "blocks"
+path = "waveforms"
+[[channel]]
+name = "floor_v"
+sensor = "floor"
+quantity = "acceleration"
+unit = "m/s2"
+axis = "v"
+address = "1"
+full_scale = 2.0
+"""
+FLOOR = floor_motion(np.random.default_rng(1), 60, RATE, level=0.02)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    machine(tmp_path, extra=ACC)
+    write_wav(tmp_path / "acc-2026-03-02T080000Z.wav", FLOOR, rate=int(RATE), full_scale=2.0)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def rows(path):
+    text = path.read_text(encoding="utf-8").split("\n", 1)[1]
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_record_of_waveforms_replays_beside_a_table_of_readings(place, capsys):
+    assert (
+        main(["replay", "good.toml", "--readings", "readings.csv", "acc-2026-03-02T080000Z.wav", "--out", "out"]) == 0
+    )
+    found = [float(row["vibration_v_nm"]) for row in rows(place / "out" / "estimates.csv") if row.get("vibration_v_nm")]
+    w = 2 * np.pi * 35.0
+    moved = shaken([1.0], [w * w], [0.04 * w], FLOOR, RATE)[2000:, 0]
+    blur, _ = exposed(moved, int(20 * RATE))
+    assert np.mean(np.square(found)) == pytest.approx(blur * 1e18, rel=0.25)  # a minute of a resonance of 2.2 Hz width
+    assert "readings" in capsys.readouterr().out
+
+
+def test_a_table_of_waveforms_says_the_same_as_the_wav(place):
+    t = T0 + np.arange(FLOOR.size) / RATE
+    write_csv(place / "acc.csv", **{"time": t, "1": FLOOR})
+    config = load(place / "good.toml")
+    of_wav, of_csv = (
+        {(r.channel, round(r.time, 3)): r.value for batch in read_record(config, [place / name]) for r in batch}
+        for name in ("acc-2026-03-02T080000Z.wav", "acc.csv")
+    )
+    assert of_wav.keys() == of_csv.keys()
+    assert all(of_csv[key] == pytest.approx(value, rel=2e-3, abs=1e-12) for key, value in of_wav.items())
+
+
+def test_readings_that_blocks_became_replay_as_readings(place):
+    """What a journal holds can be written out and read again: the blocks themselves are not needed."""
+    config = load(place / "good.toml")
+    readings = [r for batch in read_record(config, [place / "acc-2026-03-02T080000Z.wav"]) for r in batch]
+    write_readings(place / "kept.csv", readings, channels_of(config))
+    again = [r for batch in read_record(config, [place / "kept.csv"]) for r in batch]
+    assert [(r.channel, r.time) for r in again] == [(r.channel, r.time) for r in readings]
+    assert [r.value for r in again] == pytest.approx([r.value for r in readings], rel=1e-12)
+
+
+def test_check_tells_modes_in_both_forms(place, capsys):
+    main(["check", "good.toml"])
+    assert "  35 Hz, v, object, damping 0.02: 203 nm far below, 5.07e+03 nm at the resonance" in capsys.readouterr().out
+    main(["check", "good.toml", "--json"])
+    (mode,) = json.loads(capsys.readouterr().out)["modes"]
+    assert mode["accelerometers"] == ["floor_v"]
+    assert mode["at_resonance_nm"] == pytest.approx(25 * mode["below_nm"])
+    assert mode["jitter_share"] < 1e-3
+
+
+def test_a_machine_with_accelerometers_can_be_simulated_without_them():
+    config = load_profile("xrm2-nanoct")
+    added = ChannelSection(name="floor_v", sensor=config.sensors[0].name, quantity="acceleration", unit="mg", axis="v")
+    config = config.model_copy(update={"channels": (*config.channels, added)})
+    run = simulate(config, shipped_scenario("xrm2-nanoct"), 1)
+    delivered = {reading.channel for batch in run.batches(600.0) for reading in batch}
+    assert delivered == {channel.name for channel in config.channels} - {"floor_v"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,7 @@ from sensors.vendor.bruker import read_shifts
 from tests.real_data import ROOT, data_file
 from twin.assembly import assemble
 from twin.cli import main
-from twin.config import load
+from twin.config import load, validate
 from twin.correct import correct
 from twin.export import read_corrections
 from twin.recorded import read_record
@@ -28,30 +29,60 @@ def case(name):
     return config, log, [r for batch in read_record(config, [log]) for r in batch]
 
 
-def forecast(name, channel):
-    """Score of the second half's nodes, forecast from the first half's (both axes withheld), and the nodes."""
+def forecast(name, channel, part=0.5):
+    """Score of the later nodes, forecast from the first ``part`` of them (both axes withheld), and all nodes."""
     config, _, readings = case(name)
     nodes = [r for r in readings if r.channel == channel]
-    half = nodes[(len(nodes) + 1) // 2 - 1].time
-    known = [r for r in readings if r.time <= half or r.channel == channel]
-    return score(assemble(config), known, channel, lambda _, r: r.time > half), nodes
+    last = nodes[known_of(len(nodes), part) - 1].time
+    known = [r for r in readings if r.time <= last or r.channel == channel]
+    return score(assemble(config), known, channel, lambda _, r: r.time > last), nodes
 
 
-def exponential(nodes):
-    """Peer: one exponential with offset, fitted to the first half's nodes with scipy."""
-    half = (len(nodes) + 1) // 2
-    t = np.array([r.time - nodes[0].time for r in nodes]) / 3600.0
-    y = np.array([r.value for r in nodes])
+def known_of(count, part):
+    return int(np.ceil(count * part - 1e-9))
+
+
+def hold(t, y, ahead):
+    return np.full(len(ahead), y[-1])
+
+
+def line(t, y, ahead):
+    """Peer: a line through all known nodes."""
+    return np.polyval(np.polyfit(t, y, 1), ahead)
+
+
+def late_line(t, y, ahead):
+    """Peer: a line through the later half of the known nodes."""
+    half = len(t) // 2
+    return line(t[half:], y[half:], ahead)
+
+
+def exponential(t, y, ahead):
+    """Peer: one exponential with offset, fitted with scipy."""
     fits = [
         least_squares(
-            lambda p: p[0] + p[1] * np.exp(-t[:half] / np.exp(p[2])) - y[:half],
-            [y[half - 1], y[0] - y[half - 1], start],
+            lambda p: p[0] + p[1] * np.exp(-t / np.exp(p[2])) - y,
+            [y[-1], y[0] - y[-1], start],
             bounds=([-100, -100, np.log(0.05)], [100, 100, np.log(100)]),
         )
         for start in np.log([0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 30.0])
     ]
     best = min(fits, key=lambda f: f.cost).x
-    return best[0] + best[1] * np.exp(-t[half:] / np.exp(best[2])) - y[half:]
+    return best[0] + best[1] * np.exp(-ahead / np.exp(best[2]))
+
+
+PEERS = {"hold": hold, "line": line, "late line": late_line, "exponential": exponential}
+
+
+def peer_error(peer, nodes, part=0.5):
+    t = np.array([r.time - nodes[0].time for r in nodes]) / 3600.0
+    y = np.array([r.value for r in nodes])
+    k = known_of(len(nodes), part)
+    return peer(t[:k], y[:k], t[k:]) - y[k:]
+
+
+def pooled(parts):
+    return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
 
 
 @pytest.mark.parametrize(("name", "count", "every"), [("Control01", 25, 160), ("Swimmer01", 38, 100)])
@@ -66,31 +97,94 @@ def test_only_nodes_are_readings(name, count, every):
     assert {round(r.sigma, 6) for r in readings} == {round(12**-0.5, 6)}
 
 
-def test_second_half_is_forecast_at_least_as_well_as_by_the_better_peer():
-    errors, hold, fitted = [], [], []
+@pytest.mark.parametrize("axis", ["ts_v", "ts_u"])
+def test_second_half_is_forecast_at_least_as_well_as_by_the_peers(axis):
+    """Both axes. A line through the later half of the known nodes is left to the next test: see there."""
+    errors, others = [], {name: [] for name in PEERS}
     for name in SCANS:
-        result, nodes = forecast(name, "ts_v")
-        half = (len(nodes) + 1) // 2
-        assert len(result.time) == len(nodes) - half
+        result, nodes = forecast(name, axis)
+        assert len(result.time) == len(nodes) - known_of(len(nodes), 0.5)
         assert result.inside >= 0.9
         assert result.half_width <= 4.0
         errors.append(result.error)
-        hold.append(nodes[half - 1].value - np.array([r.value for r in nodes[half:]]))
-        fitted.append(exponential(nodes))
+        for label, peer in PEERS.items():
+            others[label].append(peer_error(peer, nodes))
+        row = ", ".join(f"{label} {pooled(found[-1:]):.2f}" for label, found in others.items())
+        print(f"{name} {axis}: ours {result.rms:.2f} px, inside {result.inside:.2f}, ± {result.half_width:.1f}; {row}")
+    peers = {label: pooled(found) for label, found in others.items()}
+    print(f"pooled {axis}: ours {pooled(errors):.2f};", ", ".join(f"{label} {rms:.2f}" for label, rms in peers.items()))
+    if axis == "ts_v":  # the peers are who the plan says they are: 1.39 and 2.10, 0.98 and 1.95
+        assert peers["hold"] == pytest.approx(1.85, abs=0.1)
+        assert peers["exponential"] == pytest.approx(1.64, abs=0.1)
+    assert pooled(errors) <= min(peers["hold"], peers["line"], peers["exponential"])
 
-    def pooled(parts):
-        return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))
 
-    assert pooled(hold) == pytest.approx(1.85, abs=0.1)  # the peers are who the issue says they are: 1.39 and 2.10 …
-    assert pooled(fitted) == pytest.approx(1.64, abs=0.1)  # … 0.98 and 1.95
-    assert pooled(errors) <= min(pooled(hold), pooled(fitted))
+PARTS = (0.35, 0.5, 0.65, 0.8)
 
 
-@pytest.mark.parametrize("name", list(SCANS))
-def test_horizontal_forecast_keeps_its_band(name):
-    result, _ = forecast(name, "ts_u")
-    assert result.inside >= 0.9
-    assert result.half_width <= 4.0
+def test_forecasts_from_any_part_of_the_scan_are_the_best():
+    """From a third to four fifths of the nodes, both scans, both axes.
+
+    From the half, vertically, the line through the later half of the known nodes happens to run along what comes (0.5 px,
+    ours 1.0); from other parts it is far off. No rule tells beforehand when to trust it, so all parts count together.
+    """
+    errors, inside, widths, others = [], [], [], {name: [] for name in PEERS}
+    for name in SCANS:
+        for axis in ("ts_v", "ts_u"):
+            for part in PARTS:
+                result, nodes = forecast(name, axis, part)
+                errors.append(result.error)
+                inside.append(np.abs(result.error) <= 1.96 * result.sigma)
+                widths.append(result.half_width)
+                for label, peer in PEERS.items():
+                    others[label].append(peer_error(peer, nodes, part))
+    peers = {label: pooled(found) for label, found in others.items()}
+    held = float(np.mean(np.concatenate(inside)))
+    print(f"all parts: ours {pooled(errors):.2f}, inside {held:.3f}, widest ± {max(widths):.1f};", peers)
+    assert pooled(errors) < min(peers.values())
+    assert held >= 0.93
+
+
+def test_another_machine_with_the_same_prior_in_pixels():
+    """The three sub-scans of 104016 (SkyScan 2214, 38 min each, nine nodes): the prior of the examples, none of it adapted.
+
+    The first has moved 4 px in a quarter of an hour and then stands still, which nobody foresees but hold-last.
+    """
+    table = tomllib.loads((ROOT / "examples" / "skyscan-1272.toml").read_text(encoding="utf-8"))
+    spot_um_per_px = 7.4 * 60.68906 / (272.13988 - 60.68906)
+    source_object, source_detector, binned = 27.251, 313.563, 149.6
+    scale = binned * source_object / (source_detector - source_object) / spot_um_per_px
+    table["geometry"] |= {
+        "source_object_mm": source_object, "source_detector_mm": source_detector, "pixel_um": binned
+    }  # fmt: skip
+    table["marker"][0]["source_marker_mm"] = source_object
+    drift = table["drift"]["source"]
+    for key in ("random_walk_um_per_sqrt_h", "rate_walk_um_per_h_per_sqrt_h", "warmup_um"):
+        drift[key] = [scale * value for value in drift[key]]
+    config = validate(table, "skyscan-2214")
+    errors, inside, others = [], [], {name: [] for name in PEERS}
+    for scan in ("104016~00", "104016~01", "104016~02"):
+        readings = [r for b in read_record(config, [data_file(f"bruker/104016/head/proj/{scan}.log")]) for r in b]
+        for axis in ("ts_v", "ts_u"):
+            nodes = [r for r in readings if r.channel == axis]
+            last = nodes[known_of(len(nodes), 0.5) - 1].time
+            known = [r for r in readings if r.time <= last or r.channel == axis]
+            result = score(assemble(config), known, axis, lambda _, r, last=last: r.time > last)
+            errors.append(result.error)
+            inside.append(np.abs(result.error) <= 1.96 * result.sigma)
+            for label, peer in PEERS.items():
+                others[label].append(peer_error(peer, nodes))
+            row = ", ".join(f"{label} {pooled(found[-1:]):.2f}" for label, found in others.items())
+            print(f"{scan} {axis}: ours {result.rms:.2f}, inside {result.inside:.2f}, ± {result.half_width:.1f}; {row}")
+    peers = {label: pooled(found) for label, found in others.items()}
+    assert pooled(errors) < min(peers["line"], peers["late line"], peers["exponential"])
+    assert np.mean(np.concatenate(inside)) >= 0.9
+
+
+def test_priors_are_the_machines_not_the_scans():
+    """Both examples state the same drift: nothing in it was set for the one scan or the other."""
+    stated = [load(ROOT / "examples" / f"{example}.toml").drift for example in SCANS.values()]
+    assert stated[0] == stated[1]
 
 
 @pytest.mark.parametrize("name", list(SCANS))

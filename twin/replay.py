@@ -24,7 +24,9 @@ from twin.episodes import list_events
 from twin.history import History
 from twin.pipeline import Pipeline
 from twin.scan import Scan
+from twin.spectrum_picture import spectrum_svg
 from twin.tables import estimates_csv, resolution_csv
+from twin.vibration import vibration_state
 
 SLICE_STEPS = 6  # grid steps per batch: rules look and resolution is reported that often
 
@@ -76,6 +78,7 @@ def replay(
             for (_, cause), count in pipeline.twin.aligner.drops.items():
                 found.drops[cause] = found.drops.get(cause, 0) + count
             found.covariates = _coefficients(pipeline.twin)
+            shaken = vibration_state(config, pipeline.latest.reading)
             events = list_events(history.path)
         finally:
             history.close()
@@ -83,6 +86,9 @@ def replay(
     found.warm_up = _warm_up(config, readings)
     write_atomic(out / "estimates.csv", estimates_csv(found.samples))
     write_atomic(out / "resolution.csv", resolution_csv(found.resolution))
+    for heard in shaken:
+        if heard["spectrum"]["frequency_hz"]:
+            write_atomic(out / f"vibration-{heard['channel']}.svg", spectrum_svg(heard, config.modes))
     write_atomic(out / "alerts.jsonl", "".join(json.dumps(record(event)) + "\n" for event in events))
     return found
 

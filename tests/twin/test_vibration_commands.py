@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from twin.recorded import read_record
 from twin.sections import ChannelSection
 from twin.simulate.machine import simulate
 from twin.simulate.scenario import shipped_scenario
+from twin.spectrum_picture import spectrum_svg
 
 T0 = 1_772_438_400.0  # 2026-03-02T08:00:00Z, where the good readings begin
 RATE = 500.0
@@ -68,6 +70,20 @@ def test_a_record_of_waveforms_replays_beside_a_table_of_readings(place, capsys)
     blur, _ = exposed(moved, int(20 * RATE))
     assert np.mean(np.square(found)) == pytest.approx(blur * 1e18, rel=0.25)  # a minute of a resonance of 2.2 Hz width
     assert "readings" in capsys.readouterr().out
+    picture = ElementTree.parse(place / "out" / "vibration-floor_v.svg").getroot()
+    words = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    assert "35 Hz, object" in words
+    bars = [element for element in picture.iter() if element.tag.endswith("rect")][1:]
+    assert len(bars) > 10
+    heights = [float(bar.get("height")) for bar in bars]
+    assert 0 < min(heights) < max(heights) <= 340 - 64 - 52
+
+
+def test_a_picture_without_a_spectrum_says_so():
+    nothing = {"channel": "a<b", "axis": "v", "blur_nm": None, "jitter_nm": None}
+    picture = spectrum_svg({**nothing, "spectrum": {"frequency_hz": [], "rms_um_per_s2": []}}, ())
+    assert "no spectrum yet" in picture
+    assert "a&lt;b" in picture
 
 
 def test_a_table_of_waveforms_says_the_same_as_the_wav(place):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.blur import TEN_PERCENT_PER_FWHM
 from models.engine import Gate
 from models.estimate import Array
 from models.flux import LEVEL
@@ -20,6 +19,7 @@ from twin.config import Config
 from twin.flux_channels import covariate_value, flux_covariates, flux_model, flux_prior
 from twin.markers import marker_model
 from twin.outputs import OUTPUTS, machine_outputs
+from twin.pose import pose_of, spot_fwhm_m
 from twin.sections import ChannelSection, Drift
 from twin.spot import spot_model
 
@@ -54,20 +54,6 @@ class Machine:
     def has_flux(self) -> bool:
         """Whether any channel measures flux."""
         return any(c.quantity == "flux" for c in self.config.channels)
-
-
-def pose_of(config: Config) -> ConeBeam:
-    """Reference pose [m]."""
-    g = config.geometry
-    return ConeBeam(g.source_object_mm * 1e-3, g.source_detector_mm * 1e-3, g.pixel_um * 1e-6)
-
-
-def spot_fwhm_m(config: Config) -> tuple[float, float]:
-    """Focal spot FWHM u, v [m], whichever convention the configuration uses."""
-    if config.source.spot_fwhm_um is not None:
-        return config.source.spot_fwhm_um[0] * 1e-6, config.source.spot_fwhm_um[1] * 1e-6
-    width = (config.source.spot_10_percent_um or 0.0) * 1e-6 / TEN_PERCENT_PER_FWHM
-    return float(width), float(width)
 
 
 def assemble(config: Config) -> Machine:

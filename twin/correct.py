@@ -20,6 +20,7 @@ from sensors.reading import Reading
 from twin import __version__
 from twin.align import Aligner, Vector
 from twin.assembly import OUTPUTS, Machine
+from twin.beam_noise import beam_betas, beam_noise
 from twin.budget import budget_of, budget_with
 from twin.core import Twin
 from twin.per_projection import EARLY, PerProjection, per_projection, places
@@ -120,7 +121,7 @@ def correct(
     for (_, cause), count in aligner.drops.items():
         drops[cause] = drops.get(cause, 0) + count
     shaken = vectoriser.vibration.beyond(budget_of(machine.config).vibration_m)
-    return Corrected(_correction(machine, smoothed, frames, used), smoothed, used, drops, shaken)
+    return Corrected(_correction(machine, smoothed, frames, used, steps.covariates), smoothed, used, drops, shaken)
 
 
 def collect(
@@ -167,10 +168,12 @@ def _span(a: float, b: float) -> str:
     return f"{iso(a)} to {iso(b)}"
 
 
-def _correction(machine: Machine, smoothed: Smoothed, frames: Scan, used: dict[str, int]) -> Correction:
+def _correction(
+    machine: Machine, smoothed: Smoothed, frames: Scan, used: dict[str, int], covariates: Array
+) -> Correction:
     found = _at_projections(machine, smoothed, frames.time, np.deg2rad(frames.angle_deg))
     values, std = found.mean, np.sqrt(found.variance + _anew(machine, len(frames)))
-    ratio, ratio_std = _flux(machine, smoothed, frames.time)
+    ratio, ratio_std = _flux(machine, smoothed, frames.time, covariates)
     s, o, shift = slice(0, 3), slice(3, 6), slice(6, 8)
     zeros = np.zeros((len(frames), 3))
     provenance = (
@@ -217,8 +220,9 @@ def _anew(machine: Machine, count: int) -> Array:
 
 
 def _apart(machine: Machine) -> Turned:
-    """What the smoother is asked for: outputs taken apart, and the spot's size where it is a state."""
-    return Turned.of(machine.outputs, [name for name in SPOT if name in machine.model.names])
+    """What the smoother is asked for: outputs taken apart, the spot's size, and how flux follows the beam's place."""
+    names = [name for name in SPOT if name in machine.model.names]
+    return Turned.of(machine.outputs, [*names, *beam_betas(machine.model)])
 
 
 def _at_projections(
@@ -229,13 +233,15 @@ def _at_projections(
     return per_projection(smoothed, turned.only_blur() if only_blur else turned, place, angle_rad)
 
 
-def _flux(machine: Machine, smoothed: Smoothed, time: Array) -> tuple[Array, Array]:
+def _flux(machine: Machine, smoothed: Smoothed, time: Array, covariates: Array) -> tuple[Array, Array]:
     """Factor of the flux at each projection and its σ."""
     mean, variance = smoothed.difference()
     place = places(time, smoothed.reference, machine.config.estimator.grid_s)
     near, flux = np.clip(np.rint(place).astype(int), 0, len(mean) - 1), OUTPUTS.index("flux")
     ratio = np.exp(mean[near, flux] - mean[near[0], flux])
-    return ratio, ratio * np.sqrt(variance[near, flux])
+    shaken = beam_noise(machine.config, machine.model, _apart(machine), smoothed, covariates)[near]
+    apart = np.where(np.arange(len(near)) > 0, shaken + shaken[0], 0.0)
+    return ratio, ratio * np.sqrt(variance[near, flux] + apart)
 
 
 @dataclass(frozen=True, slots=True)

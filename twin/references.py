@@ -81,6 +81,8 @@ def _channels(config: Config, nodes: list[str], markers: list[str], sensors: lis
             yield f"{key}.axis: an accelerometer needs the axis it measures along: u, v or w"
         if channel.quantity != "acceleration" and (channel.full_scale is not None or channel.noise_per_sqrt_hz):
             yield f"{key}: full_scale and noise_per_sqrt_hz belong to an accelerometer (quantity = 'acceleration')"
+        if channel.measures is not None and channel.quantity != "displacement":
+            yield f"{key}.measures: a {channel.measures} is a displacement; set quantity and unit so"
         if channel.quantity in ("marker_shift", "marker_blur"):
             if channel.marker is None or channel.axis is None:
                 yield f"{key}: a {channel.quantity} needs marker and axis"

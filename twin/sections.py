@@ -293,7 +293,8 @@ class ChannelSection(Section):
     axis: Literal["n", "u", "v", "w"] | None = None
     full_scale: Positive | None = None
     noise_per_sqrt_hz: NonNegative = 0.0
-    covariates: tuple[Literal["voltage", "current", "detector_shift"], ...] = ()
+    covariates: tuple[Literal["voltage", "current", "detector_shift", "beam_shift"], ...] = ()
+    measures: Literal["beam_shift"] | None = None
 
     @model_validator(mode="after")
     def _known_unit(self) -> ChannelSection:

@@ -15,6 +15,7 @@ from models.spot import blur_reading
 from models.turning import is_angle, of_angle
 from twin.align import Cell, Vector
 from twin.assembly import Machine, covariate_value
+from twin.flux_channels import BEAM_SHIFT
 from twin.scan import Scan
 from twin.turning import ScanAngles
 from twin.vibration_levels import VibrationLevels
@@ -46,6 +47,7 @@ class Vectoriser:
         self._columns = {name: i for i, name in enumerate(machine.model.channels)}
         channels = machine.config.channels
         self._quantity = {c.name: c.quantity for c in channels}
+        self._beam = {c.name for c in channels if c.measures == BEAM_SHIFT}
         self._angles = [name for name in machine.model.covariates if is_angle(name)]
         self._turning = {o.channel for o in machine.model.observations if any(is_angle(c) for _, c, _ in o.covariates)}
         self._silent_s = {c.name: c.stale_after_s or math.inf for c in channels if c.quantity == "angle"}
@@ -73,6 +75,8 @@ class Vectoriser:
                 self._angle = cell.value, vector.time + self._silent_s[channel]
             if quantity in ("voltage", "current", "detector_shift"):
                 self._held[quantity] = cell.value
+            if channel in self._beam:
+                self._held[f"{BEAM_SHIFT}.{channel}"] = cell.value
             column = self._columns.get(channel)
             if column is not None:
                 z[column], variance[column] = self._scaled(channel, quantity or "", cell)
@@ -128,6 +132,8 @@ class Vectoriser:
         return cell.value, sigma**2
 
     def _nominal(self, quantity: str) -> float:
+        if quantity == BEAM_SHIFT:
+            return sum(self._held.get(f"{BEAM_SHIFT}.{channel}", 0.0) ** 2 for channel in sorted(self._beam))
         source = self._machine.config.source
         fallback = {"voltage": source.voltage_kv * 1e3, "current": source.current_ua * 1e-6}
         return self._held.get(quantity, fallback.get(quantity, 0.0))

@@ -14,6 +14,7 @@ from twin.atomic import write_atomic
 from twin.budget import budget_of
 from twin.channels import rules_of
 from twin.config import Config, ConfigError, load, option_faults
+from twin.flux_channels import delivered
 from twin.modes import mode_figures, mode_lines, mode_notes
 from twin.preview import one_more, preview
 from twin.preview_picture import preview_svg
@@ -104,10 +105,9 @@ def _facts(config: Config, machine: Machine) -> dict[str, Any]:
 def notes_of(config: Config) -> list[str]:
     """What is allowed, but hardly meant: one line each."""
     notes = list(_turning_notes(config))
-    delivered = {c.quantity for c in config.channels}
     for channel in config.channels:
         for covariate in channel.covariates:
-            if covariate not in delivered:
+            if covariate not in delivered(config):
                 notes.append(f"channel[{channel.name}].covariates: no channel delivers {covariate}; it is left out")
         if channel.quantity in ("temperature", "marker_shift") and channel.sigma is None:
             notes.append(f"channel[{channel.name}].sigma: not stated; readings that bring none get a default")

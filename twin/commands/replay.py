@@ -12,6 +12,7 @@ from twin.commands.arguments import duration
 from twin.commands.check import load_whole
 from twin.config import Config, ConfigError
 from twin.faults import nearest
+from twin.flux_channels import BEAM_SHIFT
 from twin.recorded import read_record, zone_of
 from twin.replay import Replayed, replay
 from twin.scan import read_scan
@@ -65,6 +66,9 @@ def _must_exist(config: Config, channel: str) -> None:
         raise ConfigError([f"--withhold: {channel!r} is no channel of the configuration{nearest(channel, known)}"])
 
 
+_UNITS = {"detector_shift": ("%/px", 0.1), BEAM_SHIFT: ("per spot FWHM", 1.0)}
+
+
 def _tell(found: Replayed) -> None:
     warm = found.warm_up
     if warm is not None and warm.found:
@@ -75,7 +79,9 @@ def _tell(found: Replayed) -> None:
     elif warm is not None:
         say(f"  no warm-up of the flux found (log evidence {warm.evidence:.1f})")
     for name, (value, sigma) in found.covariates.items():
-        unit, scale = ("%/px", 0.1) if name == "detector_shift" else ("% per %", 1.0)
+        unit, scale = _UNITS.get(name.partition(".")[0], ("% per %", 1.0))
+        if name == BEAM_SHIFT:
+            unit = "per squared spot FWHM"
         say(f"  flux follows {name}: {scale * value:.4f} +- {scale * sigma:.4f} {unit}")
     say(
         f"  mean normalised innovation {found.nis:.2f}, {found.gated} readings gated, {found.alerts_raised} alerts raised"

@@ -50,6 +50,10 @@ class FluxLaw:
             counts *= np.exp(-0.5 * (apart**2).sum(axis=1))
         return np.asarray(np.where(on, counts * self._steps(law, time), 0.0))
 
+    def beam_shift_m(self, time: Array) -> Array:
+        """How far beam and tip have parted, along u and v, (N, 2) [m]."""
+        return np.asarray(self._source.at(time).wander[:, :2])
+
     def _steps(self, law: FluxTruth, time: Array) -> Array:
         factor = np.ones_like(time)
         for step in law.steps:

@@ -127,6 +127,8 @@ def _shown(
             return _electric(world, section.quantity, time, channel, seed), even
         case "detector_shift":
             return world.shuttle_px[world.frames.is_projection], even
+        case "displacement" if section.measures == "beam_shift":
+            return world.flux.beam_shift_m(time)[:, 1 if section.axis == "v" else 0] * channel.raw(1.0), even
         case "flux":
             counts = world.flux_counts[world.frames.is_projection]
             lit = np.where(counts > 0, counts, np.nan)

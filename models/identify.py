@@ -113,6 +113,8 @@ def identify(
     parameters: Sequence[Parameter],
     build: Callable[[Mapping[str, float]], Sequence[Case]],
     progress: Callable[[float], None] = lambda _: None,
+    *,
+    profiles: bool = True,
 ) -> Identified:
     """Most probable parameters given records, their 95 % intervals, and which of them the records determine.
 
@@ -129,6 +131,8 @@ def identify(
         From values by name to cases (model and steps); records in several cases are independent.
     progress : callable
         Told how much is done, 0 … 1.
+    profiles : bool
+        Whether intervals are checked; without, they are those of the curvature, and cost nothing.
 
     Raises
     ------
@@ -159,10 +163,10 @@ def identify(
         progress(done)
 
     outliers = 0
+    # at a second point, too: beside a sensitivity of exactly 0 a time constant has no effect, yet may have one
+    aside = 0.3 * np.cos(np.arange(size))
+    free = np.any([np.diag(posterior.local(at, free)[2]) - 1.0 > BLIND for at in (z, aside)], axis=0)
     for _ in range(ROUNDS):
-        curvature = posterior.local(z, free)[2]
-        seen = np.diag(curvature) - 1.0 > BLIND
-        free &= seen
         z, value, curvature = minimise(posterior, z, free, tick=tick)
         wild = _wild(cases(z), used)
         if not any(mask.any() for mask in wild):
@@ -171,7 +175,7 @@ def identify(
         used = [np.logical_and(mask, np.logical_not(w)) for mask, w in zip(used, wild, strict=True)]
         posterior.used = used
     cov: Array = np.linalg.inv(curvature).astype(float)
-    raw = [_judge(posterior, parameters, z, value, cov, curvature, free, i, tick) for i in range(size)]
+    raw = [_judge(posterior, parameters, z, value, cov, curvature, free, i, tick, profiles) for i in range(size)]
     keep = np.array([f.use for f in raw])
     if keep.any() and not keep[free].all():
         # what the record doesn't say keeps its value; the others have to fit to that
@@ -205,6 +209,7 @@ def _judge(
     free: Array,
     i: int,
     tick: Callable[[], None],
+    profiles: bool,
 ) -> Found:
     """Interval of one parameter and what it is worth."""
     parameter, sigma = parameters[i], float(np.sqrt(cov[i, i]))
@@ -219,7 +224,8 @@ def _judge(
         order = [int(j) for j in np.argsort(-strength) if strength[j] >= PARTNER]
         partners = tuple(parameters[j].name for j in order[:3])
     outside = not low <= 0.0 <= high
-    if free[i] and (determined or outside or partners) and doubtful(posterior, z, value, cov, i):
+    wanted = profiles and free[i] and (determined or outside or bool(partners))
+    if wanted and doubtful(posterior, z, value, cov, i):
         low, high = profile_interval(posterior, z, value, cov, i, free, EDGE)
         profiled = True
         # the interval decides: a curvature at the top may promise more than the posterior holds

@@ -19,7 +19,7 @@ from twin.config import validate
 from twin.scoring import score
 
 SEEDS = range(20)
-HOURS = 14.0
+HOURS = 12.0
 FIELDS = {
     "node[ambient].random_walk_k_per_sqrt_h": "room_walk",
     "node[target].time_constant_min": "target_min",

@@ -71,6 +71,13 @@ def mode_notes(config: Config) -> Iterator[str]:
     if silent:
         which = ", ".join(f"{m.frequency_hz:g} Hz ({m.axis})" for m in silent)
         yield f"mode: no amplitude_nm is stated and no accelerometer measures along it: {which} adds nothing to the budget"
+    for sensor in config.sensors:
+        length = sensor.options.get("block_s", 10.0)
+        if sensor.kind in ("blocks", "shaker") and 0.5 * length > config.estimator.late_s:
+            yield (
+                f"sensor[{sensor.name}].block_s: the middle of a block of {length:g} s is older than estimator.late_s "
+                "when it comes; a running service would count it as late"
+            )
     axes = {mode.axis for mode in config.modes}
     for channel in config.channels:
         if channel.quantity == QUANTITY and (channel.axis or "w") in AXES and channel.axis not in axes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -17,9 +18,11 @@ from tests.situations import machine
 from twin.channels import channels_of
 from twin.cli import main
 from twin.config import load
+from twin.history import open_to_read, read_batches
 from twin.profiles import load_profile
 from twin.recorded import read_record
 from twin.sections import ChannelSection
+from twin.service import Service
 from twin.simulate.machine import simulate
 from twin.simulate.scenario import shipped_scenario
 from twin.spectrum_picture import spectrum_svg
@@ -116,6 +119,30 @@ def test_check_tells_modes_in_both_forms(place, capsys):
     assert mode["accelerometers"] == ["floor_v"]
     assert mode["at_resonance_nm"] == pytest.approx(25 * mode["below_nm"])
     assert mode["jitter_share"] < 1e-3
+
+
+def test_a_service_takes_blocks_through_the_machines_own_modes(place):
+    """From the source's reduction to the journal, the page and the metrics; the readings say that they are simulated."""
+    text = (
+        (place / "good.toml")
+        .read_text(encoding="utf-8")
+        .replace(
+            'kind = "blocks"\npath = "waveforms"',
+            f'kind = "shaker"\nstart = {T0}\nblocks = 12\ntones = [[25.0, 0.005]]',
+        )
+    )
+    (place / "shaken.toml").write_text(text, encoding="utf-8")
+    service = Service(load(place / "shaken.toml"), place, page=False)
+    asyncio.run(service.run(linger=False))
+    (heard,) = service.pipeline.board.state()["vibration"]
+    alone = 0.005 / (2 * np.pi * 35.0) ** 2 / (1 - (25 / 35) ** 2) / np.sqrt(2)
+    assert heard["blur_nm"] == pytest.approx(alone * 1e9, rel=0.1)
+    assert 'ctwin_vibration_nanometres{channel="floor_v",axis="v",of="blur"}' in service.metrics()
+    connection = open_to_read(place / "state")
+    kept = [r for batch in read_batches(connection) for r in batch.readings if r.channel.startswith("floor_v")]
+    connection.close()
+    assert sum(r.channel == "floor_v.blur" for r in kept) == 12
+    assert {str(r.quality) for r in kept} == {"simulated"}
 
 
 def test_a_machine_with_accelerometers_can_be_simulated_without_them():

@@ -289,6 +289,8 @@ def test_check_says_what_a_mode_means(capsys):
         "mode: no amplitude_nm is stated and no accelerometer measures along it: 35 Hz (v) adds nothing to the budget"
     ]
     assert list(mode_notes(config_of())) == []
+    slow = config_of(EXTRA + '[[sensor]]\nname = "files"\nkind = "blocks"\npath = "."\nblock_s = 100.0\n')
+    assert any("would count it as late" in note for note in mode_notes(slow))
     other = config_of(EXTRA.replace('unit = "mg"\naxis = "v"', 'unit = "mg"\naxis = "u"'))
     assert any("no mode along u" in note for note in mode_notes(other))
 

@@ -14,6 +14,7 @@ from models.anchors import Anchors
 from models.consistency import Consistency
 from models.engine import Belief, engine
 from models.estimate import Array, Estimate, ModelError
+from models.expectation import shared_innovations
 from models.kalman import output_rows
 from models.packing import Packed, Terms
 from models.recognition import Recognition
@@ -113,13 +114,15 @@ class Twin:
         forget = math.exp(-model.step_s / RATE_MEMORY_S)
         for vector in vectors:
             steps = self.vectoriser.steps([vector])
+            plain = self._filter.plain.copy()
             record, events = self._filter.advance(vector.time, steps)
             self.time = vector.time
             self.recognised.extend(events)
+            # judged by what was expected of all branches and hypotheses: a suspected step is no misfit
+            self.consistency.take(vector.time, *shared_innovations(self._packed, record, plain, self.belief))
             self.belief = self._filter.belief()
             self._covariates, self._inputs = steps.covariates[0], steps.inputs[0]
             self._anchor()
-            self.consistency.take(vector.time, record.innovation[0], record.spread[0])
             innovation = {}
             self._rates *= forget
             for j, name in enumerate(model.channels):

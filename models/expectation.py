@@ -29,14 +29,15 @@ def shared_innovations(packed: Packed, record: Record, one: Belief, shared: Beli
     --------
     A level that has stepped by 3 with probability ½, seen with a variance of 1 by who believes that it hasn't:
 
+    >>> from models.engine import Gate, Steps, compiled
     >>> from models.focal import random_walk
     >>> from models.statespace import Observation, StateSpace
     >>> level = StateSpace.assemble([random_walk("x", "m", 0.0)], [Observation("z", (("x", 1.0),))], 10.0, ())
+    >>> steps, packed = Steps.empty(level, 1), Packed.of(level)
+    >>> steps.readings[0, 0] = 2.0
     >>> one = Belief(np.zeros(1), np.zeros((1, 1)), np.zeros(1, np.int64))
     >>> both = Belief(np.array([1.5]), np.array([[2.25]]), one.gated_run)
-    >>> none, two = np.zeros((1, 1)), np.full((1, 1), 2.0)
-    >>> record = Record(two, two / 2.0, 0.0, none, none, np.ones((1, 1, 1)), np.zeros((1, 1, 1)))
-    >>> shared_innovations(Packed.of(level), record, one, both)
+    >>> shared_innovations(packed, compiled(level, packed, one.copy(), steps, Gate(), True), one, both)
     (array([0.5]), array([3.25]))
     """
     innovation, spread = record.innovation[0].copy(), record.spread[0].copy()
@@ -44,11 +45,11 @@ def shared_innovations(packed: Packed, record: Record, one: Belief, shared: Beli
         shared.mean - one.mean,
         shared.cov - one.cov,
         np.empty((packed.n, packed.n)),
-        packed.indptr,
-        packed.indices,
-        packed.values,
+        packed.forward.indptr,
+        packed.forward.indices,
+        packed.forward.values,
         record.row[0],
-        record.gain[0],
+        np.ascontiguousarray(record.gain[0]),
         innovation,
         spread,
     )

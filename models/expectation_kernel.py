@@ -6,8 +6,8 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def share(d, D, work, indptr, indices, values, row, gain, innovation, spread):
-    """Carry d (n,) and D (n, n) through A (compressed rows) and the updates of a step; change innovation, spread (m,)."""
+def share(d, more, work, indptr, indices, values, row, gain, innovation, spread):
+    """Carry d (n,) and more (n, n) through A (compressed rows) and the updates of a step; change innovation, spread (m,)."""
     n = d.shape[0]
     old = d.copy()
     for i in range(n):
@@ -18,30 +18,30 @@ def share(d, D, work, indptr, indices, values, row, gain, innovation, spread):
             w, c = values[a], indices[a]
             d[i] += w * old[c]
             for j in range(n):
-                work[i, j] += w * D[c, j]
+                work[i, j] += w * more[c, j]
     for i in range(n):
         for j in range(n):
             total = 0.0
             for a in range(indptr[j], indptr[j + 1]):
                 total += values[a] * work[i, indices[a]]
-            D[i, j] = total
+            more[i, j] = total
     for j in range(innovation.shape[0]):
         if not spread[j] > 0.0:
             continue
         moved = 0.0
-        more = 0.0
+        seen = 0.0
         for i in range(n):
             total = 0.0
             for a in range(n):
                 if row[j, a] != 0.0:
-                    total += D[i, a] * row[j, a]
-            old[i] = total  # D h
+                    total += more[i, a] * row[j, a]
+            old[i] = total  # more h
             moved += row[j, i] * d[i]
         for i in range(n):
-            more += row[j, i] * old[i]
+            seen += row[j, i] * old[i]
         innovation[j] -= moved
-        spread[j] += max(more, 0.0)
+        spread[j] += max(seen, 0.0)
         for i in range(n):
             d[i] -= gain[j, i] * moved
             for a in range(n):
-                D[i, a] += gain[j, i] * more * gain[j, a] - gain[j, i] * old[a] - old[i] * gain[j, a]
+                more[i, a] += gain[j, i] * seen * gain[j, a] - gain[j, i] * old[a] - old[i] * gain[j, a]

@@ -176,9 +176,10 @@ def _bodies(config, rng, time, on, heat):
              "tungsten": 4.5e-6, "invar": 1.2e-6}  # fmt: skip
     for element in config.elements:
         alpha = element.expansion_per_k if element.expansion_per_k is not None else per_k[element.material]
-        long = alpha * element.length_mm * 1e-3 * (1.0 + element.sensitivity_sigma * rng.normal()) * heat[element.node]
+        along = np.array(element.direction[:2]) * (1.0 + element.sensitivity_sigma * rng.normal())
+        along = along + element.direction_sigma * rng.normal(size=2)
         if element.body in moved:
-            moved[element.body] += np.outer(long, element.direction[:2])
+            moved[element.body] += np.outer(alpha * element.length_mm * 1e-3 * heat[element.node], along)
     return moved
 
 

@@ -85,7 +85,8 @@ def crossings(misfit: np.ndarray) -> int:
 
 @pytest.mark.parametrize("profile", list(MARKER_S))
 def test_a_day_as_modelled_has_the_statistics_it_should_and_no_alarm(profile):
-    found = watch(profile, 1, 24.0, 60.0)
+    cycles = {"tube_on_s": 7200.0, "tube_hours": 5.0} if profile == "fxe160-submicron" else {}
+    found = watch(profile, 1, 24.0, 60.0, **cycles)
     assert found.nis == pytest.approx(1.0, abs=0.2)
     assert crossings(found.misfit) == 0
     assert found.misfit.max() > 0.1, "the charts look at something"
@@ -125,16 +126,13 @@ FAULT_S = 1800.0
 SEEDS = 20
 # name: profile, fault, options of the machine, channel and ways that may be named; alarm's median and worst delay [min]
 WRONG = {
-    "heat": ("fxe160-submicron", Fault(FAULT_S, heat_w={"stage": 0.1}), {}, "t_stage (high|swings)", 60.0, 75.0),
-    "time constant": (
-        "fxe160-submicron", Fault(FAULT_S, slower={"tube_head": 3.0}),
-        {"tube_on_s": FAULT_S, "tube_hours": 2.0, "settled": True},
-        "t_tube (low|high|swings|scatter)", 90.0, 540.0,
+    "heat": ("xrm2-nanoct", Fault(FAULT_S, heat_k_per_h={"stage": 0.4}), {}, "t_stage (high|swings)", 60.0, 75.0),
+    "heat where the walk is wide": (
+        "fxe160-submicron", Fault(FAULT_S, heat_k_per_h={"stage": 12.0}), {}, "t_stage (high|swings|scatter)", 60.0, 75.0,
     ),
-    "marker noise": ("xrm2-nanoct", Fault(FAULT_S, noise={"sample_u": 2.0}), {}, "sample_u (scatter|outliers)", 150.0, 260.0),
-    "sensor drift": (
-        "fxe160-submicron", Fault(FAULT_S, drift_per_h={"t_stage": 0.3}), {}, "t_stage (high|swings)", 60.0, 75.0,
-    ),
+    "time constant": ("xrm2-nanoct", Fault(0.0, slower={"stage": 3.0}), {}, "t_stage .*", 60.0, 540.0),
+    "marker noise": ("xrm2-nanoct", Fault(FAULT_S, noise={"sample_u": 2.0}), {}, "sample_u (scatter|outliers)", 160.0, 260.0),
+    "sensor drift": ("xrm2-nanoct", Fault(FAULT_S, drift_per_h={"t_stage": 0.3}), {}, "t_stage (high|swings)", 60.0, 75.0),
 }  # fmt: skip
 
 
@@ -147,8 +145,10 @@ def test_a_wrong_model_is_told_within_its_delay(wrong):
     for seed in range(SEEDS):
         found = watch(profile, seed, 12.0, 10.0, fault=fault, until_alarm=True, **options)
         assert found.alarms, f"seed {seed}: not told within 11.5 h"
-        assert crossings(found.misfit[: int(FAULT_S / 10.0) - 1]) == 0, "before the fault there was nothing to tell"
-        delays.append((found.alarms[0] - FAULT_S) / 60.0)
+        assert crossings(found.misfit[: max(int(fault.at_s / 10.0) - 1, 0)]) == 0, (
+            "before the fault there was nothing to tell"
+        )
+        delays.append((found.alarms[0] - fault.at_s) / 60.0)
         said.append(found.said)
     print(f"{wrong}: median {np.median(delays):.0f} min, worst {max(delays):.0f} min; named {sorted(set(said))}")
     assert np.median(delays) <= median
@@ -159,6 +159,6 @@ def test_a_wrong_model_is_told_within_its_delay(wrong):
 @pytest.mark.slow
 def test_the_same_machines_without_their_faults_are_not_accused():
     """The delays would mean nothing if the alarm came anyway."""
-    for profile, _, options, *_ in (WRONG["time constant"], WRONG["marker noise"]):
+    for profile in MARKER_S:
         for seed in range(2):
-            assert watch(profile, seed, 3.0, 10.0, **options).alarms == []
+            assert watch(profile, seed, 3.0, 10.0).alarms == []

@@ -19,12 +19,12 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 class Fault:
     """What the configuration doesn't say, from ``at_s`` after the start.
 
-    ``heat_w``: watts into nodes; ``slower``: factor on the time constants of nodes (all the time); ``noise``: factor on
-    a channel's noise; ``drift_per_h``: a channel's own drift [SI unit/h].
+    ``heat_k_per_h``: heat into nodes, as the rate at which they begin to warm; ``slower``: factor on the time constants
+    of nodes (all the time); ``noise``: factor on a channel's noise; ``drift_per_h``: a channel's own drift [SI unit/h].
     """
 
     at_s: float = 0.0
-    heat_w: dict[str, float] = field(default_factory=dict)
+    heat_k_per_h: dict[str, float] = field(default_factory=dict)
     slower: dict[str, float] = field(default_factory=dict)
     noise: dict[str, float] = field(default_factory=dict)
     drift_per_h: dict[str, float] = field(default_factory=dict)
@@ -88,12 +88,10 @@ def _temperatures(config, rng, time, on, fault, settled):
         tau = (node.time_constant_min or np.inf) * 60.0 * fault.slower.get(node.name, 1.0)
         rate[i, i] -= 1.0 / tau
         rate[i, nodes["ambient"]] += 1.0 / tau
+        gain[i, 1] = fault.heat_k_per_h.get(node.name, 0.0) / HOUR_S
         if node.kelvin_per_watt > 0 or node.capacity_j_per_k:
             capacity = node.capacity_j_per_k or tau / node.kelvin_per_watt
-            gain[i] = [
-                watts / capacity if node.kelvin_per_watt > 0 else 0.0,
-                fault.heat_w.get(node.name, 0.0) / capacity,
-            ]
+            gain[i, 0] = watts / capacity if node.kelvin_per_watt > 0 else 0.0
             for link in config.links:
                 if node.name in (link.a, link.b):
                     other = nodes[link.b if node.name == link.a else link.a]

@@ -93,7 +93,7 @@ def blur_reading(blur_px: float, sigma_px: float, usual_px: float) -> tuple[floa
 def fwhm_interval(variance_m2: float, sigma_m2: float, z: float = 1.96) -> tuple[float, float]:
     """Interval of the FWHM [m] from that of the variance, which is the Gaussian one."""
     low, high = variance_m2 - z * sigma_m2, variance_m2 + z * sigma_m2
-    return FWHM_PER_SIGMA * float(np.sqrt(max(low, 0.0))), FWHM_PER_SIGMA * float(np.sqrt(max(high, 0.0)))
+    return float(FWHM_PER_SIGMA * np.sqrt(max(low, 0.0))), float(FWHM_PER_SIGMA * np.sqrt(max(high, 0.0)))
 
 
 def fwhm(variance_m2: float, sigma_m2: float) -> tuple[float, float]:
@@ -106,7 +106,7 @@ def fwhm(variance_m2: float, sigma_m2: float) -> tuple[float, float]:
     (2.3548, 0.005)
     """
     low, high = fwhm_interval(variance_m2, sigma_m2, 1.0)
-    return FWHM_PER_SIGMA * float(np.sqrt(max(variance_m2, 0.0))), 0.5 * (high - low)
+    return float(FWHM_PER_SIGMA * np.sqrt(max(variance_m2, 0.0))), 0.5 * (high - low)
 
 
 def object_plane_gain(pose: ConeBeam) -> float:

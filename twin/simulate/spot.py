@@ -50,7 +50,8 @@ def penumbra_px(fwhm_um: Array, reach: Array, normal: Array, psf_px: float, pixe
 
     Examples
     --------
-    >>> float(penumbra_px(np.array([[2.3548, 1.0]]), np.array([50.0]), np.array([1.0, 0.0]), 0.0, 50e-6)[0])
+    >>> blur = penumbra_px(np.array([[2.3548, 1.0]]), np.array([50.0]), np.array([1.0, 0.0]), 0.0, 50e-6)
+    >>> round(float(blur[0]), 9)
     1.0
     """
     shadow = reach[:, None] * (fwhm_um / FWHM_PER_SIGMA) * 1e-6 / pixel_m

@@ -67,7 +67,7 @@ class Recognition:
             bank.follow(time, self._model.step_s, record, gain)
         events = self._advance_fork(time, steps, record, *before)
         for bank in self.banks:
-            if len(bank) and bank.posterior.any > DECISIVE:
+            if len(bank) and bank.chance > DECISIVE:
                 events.append(bank.event(time))
                 self._merge(bank, bank.posterior, bank.whole)
                 bank.clear()
@@ -159,7 +159,7 @@ class Recognition:
         return [bank for bank in self.banks if set(states) & set(bank.states)]
 
     def _chance(self, fork: Fork) -> float:
-        return fork.chance(float(np.prod([1.0 - b.posterior.any for b in self._concerned(fork.states)])))
+        return fork.chance(float(np.prod([1.0 - b.chance for b in self._concerned(fork.states)])))
 
     def _settle(self, fork: Fork, time: float) -> list[StepEvent]:
         """Decide between the branches, if they can be told apart."""

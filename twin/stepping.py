@@ -25,10 +25,7 @@ def steppings(machine: Machine) -> list[Stepping]:
 
 
 def expecting(machine: Machine) -> StateSpace:
-    """The model with the steps to come in its walks: rate × σ² more variance per second.
-
-    What is ahead, or was too small to be told apart, is known by its second moment only; a decided step is not among it.
-    """
+    """The model with the steps to come in its walks: rate × σ² more variance per second is all that is known of them."""
     model = machine.model
     added = np.zeros(len(model.names))
     for stepping in steppings(machine):

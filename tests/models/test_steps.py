@@ -13,7 +13,7 @@ from models.packing import Packed
 from models.recognition import Recognition
 from models.smoother import smooth
 from models.statespace import Block, Observation, StateSpace
-from models.steps import FEWEST, MOST, Stepping
+from models.steps import CAUTION, FEWEST, MOST, Stepping
 from tests.oracles.step_mixture import exact_mixture
 
 WIDE = 1e9
@@ -62,7 +62,7 @@ def test_bank_is_the_exact_mixture(seed, states):
             for name, s in zip(states, sigma, strict=True):
                 # so long without a reading that more than one step is possible: one, of the same second moment
                 shock[model.index(name), model.index(name)] = s**2 * expected / (1.0 - np.exp(-expected))
-            shocks.append((np.exp(expected) - 1.0, t, shock))
+            shocks.append((CAUTION * (np.exp(expected) - 1.0), t, shock))
             start = t + 1
     mean, cov, share = exact_mixture(
         model.transition, model.noise, model.mean, model.cov,
@@ -208,7 +208,8 @@ def test_hypotheses_stay_few_and_young():
 def test_the_past_is_that_of_a_filter_told_of_the_step():
     """After a decided step the anchors are what fixed-interval smoothing gives when the variance is opened there."""
     model, z = level(1e-4 / 60.0), record(6.0, at=100, count=140, seed=4)
-    tracker, _, _, events = run(model, z, anchored=True)
+    # the filter that is told reckons with no further step, so this one with few
+    tracker, _, _, events = run(model, z, [Stepping("x", ("x",), (4.0,), RATE / CAUTION)], anchored=True)
     assert [e.time for e in events] == [6000.0]
     steps = Steps.empty(model, len(z))
     steps.readings[:, 0], steps.readings[:, 1] = z, 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from models.estimate import ModelError
 from models.identify import Identified, identify
 from models.likelihood import Case
 from models.statespace import StateSpace
+from models.turning import is_angle
 from sensors.reading import Reading
 from twin.align import Aligner
 from twin.assembly import Machine, assemble
@@ -20,9 +22,10 @@ from twin.channels import channels_of
 from twin.config import Config
 from twin.correct import LATE_S, collect
 from twin.free import Free, free_of, with_values
+from twin.scan import Scan
 from twin.vectorise import Vectoriser
 
-MOST_STEPS = 6000  # beyond, readings are averaged on a coarser grid
+MOST_STEPS = 2000  # beyond, readings are averaged on a coarser grid
 FINE = 4.0  # steps that the shortest time constant keeps on it
 OFFSET_K = 0.3  # σ of what a thermometer shows too much, for as long as the record
 REMEMBERED = 64  # models
@@ -47,6 +50,8 @@ class Calibrated:
         Instants of the first and the last step.
     own_sigma : tuple of str
         Channels whose readings bring their own σ.
+    left_out : dict of channel to count
+        Readings that depend on the stage's angle while nobody told it.
     build : callable
         From numbers by name to the model and the steps that were compared.
     """
@@ -60,15 +65,21 @@ class Calibrated:
     begin_s: float
     end_s: float
     own_sigma: tuple[str, ...]
+    left_out: dict[str, int]
     build: Callable[[Mapping[str, float]], Sequence[Case]]
 
 
 def calibrate(
-    config: Config, readings: Sequence[Reading], progress: Callable[[float], None] = lambda _: None
+    config: Config,
+    readings: Sequence[Reading],
+    progress: Callable[[float], None] = lambda _: None,
+    *,
+    scan: Scan | None = None,
 ) -> Calibrated:
     """Find the numbers of a configuration that readings determine.
 
-    Sensitivities are parameters here, not states, so the model is linear and its likelihood exact.
+    Sensitivities are parameters here, not states, so the model is linear and its likelihood exact. A scan tells the angles of
+    its projections, for readings that depend on them; without, a channel of quantity ``angle`` does.
 
     Raises
     ------
@@ -81,7 +92,11 @@ def calibrate(
     opened = _opened(config, grid_s)
     machine = assemble(opened)
     aligner = Aligner(grid_s, max(config.estimator.late_s, LATE_S))
-    steps, begin = collect(aligner, Vectoriser(machine), [readings])
+    left_out: Counter[str] = Counter()
+    vectoriser = Vectoriser(machine, lambda channel, _, count: left_out.update({channel: count}))
+    if scan is not None:
+        vectoriser.turn_with(scan)
+    steps, begin = collect(aligner, vectoriser, [readings])
     if not np.isfinite(steps.readings).any():
         observed = ", ".join(machine.model.channels) or "none"
         raise ModelError(f"no reading is of a channel that the model observes ({observed}); nothing to calibrate with")
@@ -106,7 +121,7 @@ def calibrate(
     result = identify([f.parameter for f in free], build, progress)
     end = begin + grid_s * (len(steps) - 1)
     after = _narrowed(with_values(config, free, result.values()), free, result)
-    return Calibrated(free, result, config, after, grid_s, steps, begin, end, own, build)
+    return Calibrated(free, result, config, after, grid_s, steps, begin, end, own, dict(left_out), build)
 
 
 def grid_of(config: Config, readings: Sequence[Reading]) -> float:
@@ -114,6 +129,8 @@ def grid_of(config: Config, readings: Sequence[Reading]) -> float:
     times = [r.time for r in readings]
     span = max(times) - min(times)
     own = config.estimator.grid_s
+    if any(is_angle(name) for name in assemble(config).model.covariates):
+        return own  # an angle can't be averaged over a turn
     shortest = min(
         [60.0 * n.time_constant_min for n in config.nodes if n.time_constant_min is not None], default=math.inf
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.engine import Steps
 from models.estimate import ModelError
 from models.focal import ornstein_uhlenbeck, random_walk
-from models.likelihood import Posterior, innovations, minimise, observed_part
+from models.likelihood import Posterior, independent_parts, innovations, minimise
 from models.statespace import Observation, StateSpace
 
 STEP_S = 60.0
@@ -58,14 +60,43 @@ def test_loglik_is_that_of_the_joint_gaussian():
     assert found.loglik == pytest.approx(expected, abs=1e-8)
 
 
-def test_states_that_no_reading_depends_on_change_nothing():
+def test_states_that_no_reading_depends_on_are_left_out():
     model, steps = machine(), steps_of(50, 2)
-    part, own = observed_part(model, steps)
-    assert part.names == ("walk", "wander")
+    ((columns, part, own),) = independent_parts(model, steps)
+    assert (columns, part.names) == ([0, 1], ("walk", "wander"))
     assert own.opened.shape == (50, 2)
     steps.readings[:, 0] = np.nan
-    assert observed_part(model, steps)[0].names == ("walk",)
-    assert observed_part(model, steps)[0].channels == ("b",)
+    ((columns, part, _),) = independent_parts(model, steps)
+    assert (columns, part.names, part.channels) == ([1], ("walk",), ("b",))
+
+
+def test_parts_that_know_nothing_of_each_other_are_run_apart():
+    """Two copies side by side, their channels mixed: the likelihood is the sum of theirs, in the order of the readings."""
+    one, two = steps_of(60, 3), steps_of(60, 4)
+
+    def renamed(block, tail):
+        return replace(block, names=tuple(n + tail for n in block.names))
+
+    blocks = [random_walk("walk", "px", 1e-2, 3.0), ornstein_uhlenbeck("wander", "px", 0.5, 1800.0)]
+    sees = {"a": (("walk", 1.0), ("wander", 2.0)), "b": (("walk", -1.0),)}
+    both = StateSpace.assemble(
+        [renamed(block, tail) for tail in "12" for block in blocks],
+        [Observation(c + t, tuple((s + t, w) for s, w in sees[c])) for c in "ab" for t in "12"],
+        STEP_S,
+    )
+    steps = Steps.empty(both, 60)
+    steps.variances[:] = 0.04
+    for column, (record, j) in enumerate((record, j) for j in (0, 1) for record in (one, two)):
+        steps.readings[:, column] = record.readings[:, j]
+    assert [columns for columns, _, _ in independent_parts(both, steps)] == [[0, 2], [1, 3]]
+    found = innovations([(both, steps)])
+    apart = [innovations([(machine(), record)]) for record in (one, two)]
+    assert found.loglik == pytest.approx(sum(part.loglik for part in apart), abs=1e-9)
+    order = np.isfinite(steps.readings)
+    table = np.full(order.shape, np.nan)
+    table[order] = found.value
+    for k, (record, part) in enumerate(zip((one, two), apart, strict=True)):
+        assert np.array_equal(table[:, [k, k + 2]][np.isfinite(record.readings)], part.value)
 
 
 def test_without_a_reading_there_is_no_likelihood():

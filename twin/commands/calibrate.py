@@ -15,7 +15,8 @@ from twin.calibrated_config import calibrated_text, interval, number
 from twin.calibration_picture import calibration_svg
 from twin.commands.check import load_whole
 from twin.missing_evidence import missing_evidence
-from twin.recorded import read_record
+from twin.recorded import read_record, zone_of
+from twin.scan import read_scan
 from twin.terminal import Progress, say, table
 
 
@@ -24,6 +25,7 @@ def add(sub: Any) -> None:
     command = sub.add_parser("calibrate", help="sensitivities, time constants and noise from recorded readings")
     command.add_argument("config", type=Path, metavar="CONFIG")
     command.add_argument("--readings", type=Path, nargs="+", required=True, metavar="PATH")
+    command.add_argument("--scan", type=Path, metavar="SCAN", help="scan within the record, for its angles")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new configuration")
     command.add_argument("--force", action="store_true", help="overwrite an existing file (never CONFIG)")
     command.add_argument("--json", action="store_true", help="the result for programs")
@@ -37,11 +39,12 @@ def _calibrate(given: argparse.Namespace) -> int:
         raise OutputError(f"{out}: is the configuration itself, which is never overwritten; give another --out")
     if out.exists() and not given.force:
         raise OutputError(f"{out}: is there already; choose another --out, or overwrite it with --force")
+    scan = read_scan(given.scan, zone_of(config, given.scan)) if given.scan else None
     bar = Progress("calibrate")
     readings = [r for batch in read_record(config, given.readings) for r in batch]
     if not readings:
         raise SensorError(f"{', '.join(map(str, given.readings))}: no reading there; nothing to calibrate with")
-    done = calibrate(config, readings, bar)
+    done = calibrate(config, readings, bar, scan=scan)
     bar.done()
     good = any(found.use for found in done.result.found)
     picture = out.with_suffix(".svg")
@@ -74,6 +77,8 @@ def _tell(done: Calibrated, out: Path, picture: Path, good: bool, config: Path) 
             say(f"  {free.name}: {missing_evidence(free, found, done)}")
     if done.own_sigma:
         say(f"  note: readings of {', '.join(done.own_sigma)} bring their own sigma, which is left as it is")
+    for channel, count in done.left_out.items():
+        say(f"  note: {count} readings of {channel} left out, the angle is unknown; --scan tells it")
     if result.outliers:
         say(f"  note: {result.outliers} readings beyond 5 sigma left out")
     if good:
@@ -89,7 +94,7 @@ def _record(done: Calibrated, out: Path | None) -> dict[str, Any]:
     return {
         "system": done.before.system.name, "readings": result.readings, "outliers": result.outliers,
         "hours": (done.end_s - done.begin_s) / 3600.0, "grid_s": done.grid_s,
-        "written": None if out is None else str(out), "own_sigma": list(done.own_sigma),
+        "written": None if out is None else str(out), "own_sigma": list(done.own_sigma), "left_out": done.left_out,
         "loglik_before": result.before.loglik, "loglik_after": result.after.loglik,
         "parameters": [
             {

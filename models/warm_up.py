@@ -91,7 +91,9 @@ def find_warm_up(
         if tau is not None:
             i = reduced.index("warmup")
             # carried to the end of the record; back to its beginning
-            back = np.exp(reduced.step_s * len(steps) / tau)
+            back = np.exp(
+                min(reduced.step_s * len(steps) / tau, 700.0)
+            )  # of a τ far below the span nothing is left to carry
             amplitude, sigma = -float(belief.mean[i]) * back, float(np.sqrt(belief.cov[i, i])) * back
         results.append((record.loglik, amplitude, sigma))
     none = results[0][0]

@@ -56,6 +56,14 @@ def test_a_warm_tube_has_none(seed):
     assert not find_warm_up(model, steps, "i0", "flux.warmup", 0.09, TAUS).found
 
 
+def test_time_constants_far_below_the_span_do_no_harm():
+    """exp(span/τ) overflows for τ below span/709; the warm-up is found all the same."""
+    model, steps = record(600.0, 0.02, 1, count=2000)
+    found = find_warm_up(model, steps, "i0", "flux.warmup", 0.09, np.append(4.0, TAUS))
+    assert found.found
+    assert found.amplitude == pytest.approx(0.02, rel=0.08)
+
+
 def test_an_unknown_channel_is_named():
     model, steps = record(600.0, 0.02, 1, count=10)
     with pytest.raises(ModelError, match="no channel 'i1'"):

@@ -12,7 +12,7 @@ from models.combination import Combination
 from models.estimate import Array
 from models.geometry import marker_row
 from models.observability import Direction, directions, prior_change_cov
-from models.rehearsal import rehearse
+from models.rehearsal import Rehearsal, rehearse
 from models.statespace import Observation
 from twin.assembly import OUTPUTS, Machine
 from twin.bodies import AXES, BODIES
@@ -61,6 +61,8 @@ class Preview:
         The same of the tomogram [µm].
     mixed : tuple of Mixed
         Marker channels that can't tell the source from their own mount.
+    rehearsal : Rehearsal
+        The courses themselves.
     """
 
     prior: dict[str, float]
@@ -71,6 +73,7 @@ class Preview:
     uncorrected: Expected
     corrected: Expected
     mixed: tuple[Mixed, ...]
+    rehearsal: Rehearsal
 
     def hidden(self) -> list[str]:
         """Outputs about which the readings say next to nothing (σ falls by less than a tenth)."""
@@ -137,6 +140,7 @@ def preview(
         Expected.of(uncorrected, played.weight),
         Expected.of(corrected, played.weight),
         tuple(_mixed(config, mounts, names, before, after)),
+        played,
     )
 
 

@@ -26,7 +26,7 @@ def preview_lines(config: Config, known: Preview, more: Sequence[OneMore]) -> It
         for direction in unseen:
             yield f"    {direction.words()} (sigma {direction.posterior:.2g} um; {direction.prior:.2g} um without readings)"
     for mixed in known.mixed:
-        yield f"  {mixed_words(mixed, known)}"
+        yield f"  {mixed_words(mixed, known.uncorrected, known.corrected)}"
     yield "\nHalf-pitch of the tomogram at 10 % MTF (expected over the drift that the configuration describes)"
     yield table([
         ["", "expected", "95 % between"],
@@ -40,14 +40,13 @@ def preview_lines(config: Config, known: Preview, more: Sequence[OneMore]) -> It
         yield table(_more_rows(known, more))
 
 
-def mixed_words(mixed: Mixed, known: Preview) -> str:
+def mixed_words(mixed: Mixed, uncorrected: Expected, corrected: Expected) -> str:
     """What a marker that rides on a moving mount can't tell, in one line.
 
     Examples
     --------
-    >>> even = Expected(1.5, 1.1, 2.4)
-    >>> known = Preview({}, {}, (), 0.98, 1.2, even, even, ())
-    >>> print(mixed_words(Mixed("wire_n", "wire", "wire", (0.22, 0.17), (0.19, 0.16), ("v",)), known))
+    >>> mixed = Mixed("wire_n", "wire", "wire", (0.22, 0.17), (0.19, 0.16), ("v",))
+    >>> print(mixed_words(mixed, Expected(1.5, 1.1, 2.4), Expected(1.5, 1.1, 2.4)))
     wire_n: the wire 'wire' can't separate source from mount (sigma along it: source 0.22 -> 0.17 um, mount 0.19 -> 0.16 \
 um) and sees nothing of v; correction will gain little: 1.00x (1.5 um without, 1.5 um with)
     """
@@ -56,10 +55,11 @@ um) and sees nothing of v; correction will gain little: 1.00x (1.5 um without, 1
         f"{mixed.channel}: the {mixed.kind} {mixed.marker!r} can't separate source from mount (sigma along it: source "
         f"{mixed.source[0]:.2g} -> {mixed.source[1]:.2g} um, mount {mixed.mount[0]:.2g} -> {mixed.mount[1]:.2g} um){blind}"
     )
-    if known.gain <= LITTLE:
+    gain = uncorrected.mean / corrected.mean
+    if gain <= LITTLE:
         text += (
-            f"; correction will gain little: {known.gain:.2f}x "
-            f"({known.uncorrected.mean:.3g} um without, {known.corrected.mean:.3g} um with)"
+            f"; correction will gain little: {gain:.2f}x "
+            f"({uncorrected.mean:.3g} um without, {corrected.mean:.3g} um with)"
         )
     return text
 
@@ -83,7 +83,7 @@ def preview_facts(known: Preview, more: Sequence[OneMore]) -> dict[str, Any]:
         ],
         "mixed": [
             {"channel": m.channel, "marker": m.marker, "source_um": list(m.source), "mount_um": list(m.mount),
-             "blind": list(m.blind), "words": mixed_words(m, known)} for m in known.mixed
+             "blind": list(m.blind), "words": mixed_words(m, known.uncorrected, known.corrected)} for m in known.mixed
         ],
         "uncorrected_um": _dict(known.uncorrected),
         "corrected_um": _dict(known.corrected),

@@ -50,7 +50,13 @@ class Schedule:
 
 
 def schedule(
-    config: Config, *, wait_s: float | None = None, duration_s: float | None = None, every: Period | None = None
+    config: Config,
+    *,
+    wait_s: float | None = None,
+    duration_s: float | None = None,
+    every: Period | None = None,
+    start: Belief | None = None,
+    count: int = STEPS,
 ) -> Schedule:
     """Steps of a scan that begins ``wait_s`` after the tube was switched on.
 
@@ -63,11 +69,13 @@ def schedule(
         Default: ``scan.conditioning_h`` and ``scan.duration_h``.
     every : callable, optional
         Period [s] of a channel instead of the configured one; None leaves it.
+    start : Belief, optional
+        Of a machine that runs: begin with it instead of one that has stood. ``wait_s`` then counts from it.
     """
     scan = config.scan
     wait = scan.conditioning_h * 3600.0 if wait_s is None else wait_s
     duration = scan.duration_h * 3600.0 if duration_s is None else duration_s
-    step = max(duration / STEPS, min(config.estimator.grid_s, duration / 4.0))
+    step = max(duration / count, min(config.estimator.grid_s, duration / 4.0))
     coarse = config.model_copy(update={"estimator": config.estimator.model_copy(update={"grid_s": step})})
     machine = assemble(coarse)
     reference, count = round(wait / step), round(duration / step) + 1
@@ -87,7 +95,7 @@ def schedule(
         at = first + _reading_steps(len(steps.readings) - first, period / step)
         steps.readings[at, j] = 0.0
         steps.variances[:, j] = noise**2 * min(period / step, 1.0)
-    return Schedule(machine, stood(machine.model), steps, reference)
+    return Schedule(machine, stood(machine.model) if start is None else start.copy(), steps, reference)
 
 
 def _reading_steps(count: int, every: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

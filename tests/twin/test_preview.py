@@ -76,7 +76,7 @@ def test_one_more_sensor_is_sorted_by_what_it_buys(one_wire):
     assert any("across wire" in (t or "") for t in texts)
     facts = preview_facts(known, more)
     assert [one["sensor"] for one in facts["one_more"]] == [one.words for one in more]
-    assert facts["mixed"][0]["words"] == mixed_words(known.mixed[0], known)
+    assert facts["mixed"][0]["words"] == mixed_words(known.mixed[0], known.uncorrected, known.corrected)
 
 
 def test_candidates_are_valid_configurations(one_wire):

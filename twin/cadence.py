@@ -139,7 +139,9 @@ def _with_references(plan: Schedule, every_s: float) -> Schedule:
     offsets, sights = ("offset.reference.u", "offset.reference.v"), []
     for offset, axis in zip(offsets, "uv", strict=True):
         shift = outputs[OUTPUTS.index(f"shift.{axis}")]
-        fixed = tuple((s, w * float(of_angle([name], np.array(0.0))[0])) for s, name, w in shift.covariates if is_angle(name))
+        fixed = tuple(
+            (s, w * float(of_angle([name], np.array(0.0))[0])) for s, name, w in shift.covariates if is_angle(name)
+        )
         sights.append(Observation(f"reference.{axis}", ((offset, 1.0), *shift.linear, *fixed), shift.products))
     two = np.zeros((2, 2))
     larger = replace(
@@ -193,4 +195,3 @@ def _bright(plan: Schedule) -> Cadence:
     k = int(over[0])
     part = (allowed - sigma[k - 1]) / (sigma[k] - sigma[k - 1])
     return Cadence("bright images", float((k - 1 + part) * plan.step_s), allowed, allowed)
-

@@ -17,7 +17,7 @@ from twin import __version__
 from twin.terminal import LogHandler
 
 COMMANDS = (
-    "systems", "check", "calibrate", "demo", "run", "replay", "simulate", "correct", "alerts", "dashboards", "spool",
+    "systems", "check", "plan", "calibrate", "demo", "run", "replay", "simulate", "correct", "alerts", "dashboards", "spool",
 )  # fmt: skip
 
 

@@ -31,13 +31,13 @@ def preview_lines(config: Config, known: Preview, more: Sequence[OneMore]) -> It
     yield table([
         ["", "expected", "95 % between"],
         ["promised by the budget", f"{known.promised_um:.3g} um", ""],
-        ["without correction", *_range(known.uncorrected)],
-        ["with correction", *_range(known.corrected)],
+        ["without correction", *range_words(known.uncorrected)],
+        ["with correction", *range_words(known.corrected)],
     ])  # fmt: skip
     yield f"  correction is expected to gain {known.gain:.2f}x"
     if more:
         yield "\nOne more sensor, by what the corrected tomogram would resolve"
-        yield table(_more_rows(known, more))
+        yield table(more_rows(more))
 
 
 def mixed_words(mixed: Mixed, uncorrected: Expected, corrected: Expected) -> str:
@@ -85,21 +85,23 @@ def preview_facts(known: Preview, more: Sequence[OneMore]) -> dict[str, Any]:
             {"channel": m.channel, "marker": m.marker, "source_um": list(m.source), "mount_um": list(m.mount),
              "blind": list(m.blind), "words": mixed_words(m, known.uncorrected, known.corrected)} for m in known.mixed
         ],
-        "uncorrected_um": _dict(known.uncorrected),
-        "corrected_um": _dict(known.corrected),
+        "uncorrected_um": expected_facts(known.uncorrected),
+        "corrected_um": expected_facts(known.corrected),
         "gain": known.gain,
         "one_more": [
-            {"sensor": one.words, "corrected_um": _dict(one.corrected), "gain": one.gain, "sigma": one.posterior}
+            {"sensor": one.words, "corrected_um": expected_facts(one.corrected), "gain": one.gain, "sigma": one.posterior}
             for one in more
         ],
     }  # fmt: skip
 
 
-def _dict(value: Expected) -> dict[str, float]:
+def expected_facts(value: Expected) -> dict[str, float]:
+    """An expected value and its range as plain data."""
     return {"expected": value.mean, "low": value.low, "high": value.high}
 
 
-def _range(value: Expected) -> list[str]:
+def range_words(value: Expected) -> list[str]:
+    """Expected value and range as two cells of a table."""
     return [f"{value.mean:.3g} um", f"{value.low:.3g} and {value.high:.3g} um"]
 
 
@@ -112,8 +114,9 @@ def _rows(known: Preview) -> list[list[str]]:
     return rows
 
 
-def _more_rows(known: Preview, more: Sequence[OneMore]) -> list[list[str]]:
-    shown = [n for n in ("source.u", "source.v", "object.u", "object.v") if known.prior[n] > 0]
+def more_rows(more: Sequence[OneMore]) -> list[list[str]]:
+    """Table of what one more sensor would buy."""
+    shown = [n for n in ("source.u", "source.v", "object.u", "object.v") if any(one.posterior[n] > 0 for one in more)]
     rows = [["", "with correction", "gains further", *(f"sigma {n}" for n in shown)]]
     for one in more:
         sigmas = [f"{one.posterior[n]:.2g} um" for n in shown]

@@ -53,9 +53,7 @@ def running_scan(twin: Twin, confidence: float) -> Running:
     twin.config = config
     limit = 1.0 - (0.5e6 / config.scan.resolution_limit_um) / f10(ahead.uncorrected.budget)
     answers = [_answer(forecast, limit, confidence, ends) for forecast in (ahead.uncorrected, ahead.corrected)]
-    return Running(
-        twin.time, twin.scan_started, ends, (answers[0][0], answers[1][0]), (answers[0][1], answers[1][1])
-    )
+    return Running(twin.time, twin.scan_started, ends, (answers[0][0], answers[1][0]), (answers[0][1], answers[1][1]))
 
 
 def _answer(forecast: BlurForecast, limit: float, confidence: float, ends: float) -> tuple[float, float]:

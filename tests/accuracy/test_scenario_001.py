@@ -78,14 +78,10 @@ def scans(config: Config) -> list[Scan]:
     found = []
     for seed in SEEDS:
         run = simulate(config, shipped_scenario("fxe160-submicron"), seed)
-        gains = [
-            gain_of(m, correct(m, run.batches(60.0), scan_of(run)).correction, run) for m in (bare, machine)
-        ]
+        gains = [gain_of(m, correct(m, run.batches(60.0), scan_of(run)).correction, run) for m in (bare, machine)]
         authors = residual(as_the_authors_did(config, run), run.truth.shift_px)
         found.append(
-            Scan(
-                run, half_pitch(machine, run, yardstick(run).residual_px), half_pitch(machine, run, authors), *gains
-            )
+            Scan(run, half_pitch(machine, run, yardstick(run).residual_px), half_pitch(machine, run, authors), *gains)
         )
     return found
 

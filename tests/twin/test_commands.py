@@ -102,6 +102,7 @@ def test_version_and_help(capsys):
         "systems",
         "init",
         "check",
+        "plan",
         "demo",
         "run",
         "replay",

@@ -25,6 +25,28 @@ def duration(text: str) -> float:
     return value
 
 
+def positive(text: str) -> float:
+    """A number above 0, in the unit that the option names."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ArgumentTypeError(f"{text!r} is not above 0; give a number like 1.5")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A probability between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise ArgumentTypeError(f"{text!r} is no probability; give a number between 0 and 1, like 0.95")
+    return value
+
+
 def address(text: str) -> str:
     """Address of a server."""
     parts = urlsplit(text)

@@ -14,7 +14,8 @@ from models.correction import Correction
 from models.engine import Steps, engine
 from models.estimate import Array, ModelError
 from models.geometry import CONVENTION
-from models.smoother import Smoothed, smooth
+from models.relinearise import smooth_again
+from models.smoother import Smoothed
 from models.spot import SPOT, fwhm
 from sensors.reading import Reading
 from twin import __version__
@@ -105,7 +106,7 @@ def correct(
     reference = int(np.floor(place[0] + EARLY)) + max(int(np.ceil(-place[0])), 0)
     turned = _apart(machine)
     expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
-    smoothed = smooth(
+    smoothed = smooth_again(
         machine.model,
         with_evidence(machine.model, prior, steps, machine.gate),
         steps,

@@ -169,7 +169,7 @@ def chance_of(config: Config, wait_h: float, start: Belief | None = None) -> Cha
     played = rehearse(model, plan.prior, plan.steps, outputs, plan.reference, courses=SMOOTHED, seed=SEED)
     _, corrected = half_pitches_um(plan, played.missed)
     limit = config.scan.resolution_limit_um
-    return Chance(wait_h, float(np.mean(uncorrected <= limit)), float(played.weight @ (corrected <= limit)))
+    return Chance(wait_h, float(np.mean(uncorrected <= limit)), min(float(played.weight @ (corrected <= limit)), 1.0))
 
 
 def _ready(points: Sequence[tuple[float, float]], confidence: float) -> float:

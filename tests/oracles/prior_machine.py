@@ -21,7 +21,7 @@ EXPANSION = {"aluminium": 23e-6, "stainless-304": 17e-6, "invar": 1.2e-6, "grani
 
 @dataclass(frozen=True)
 class Course:
-    """One machine's course from switching on: time [s], displacements by body (T, 3) [m], node temperatures [K above 20 °C]."""
+    """One machine's course from switching on: time [s], displacements by body (T, 3) [m], nodes [K above 20 °C]."""
 
     time: np.ndarray
     moved: dict[str, np.ndarray]
@@ -33,8 +33,12 @@ class Course:
         return np.stack([np.interp(time, self.time, c) for c in columns], axis=-1)
 
 
-def course(config: Config, hours: float, rng: np.random.Generator) -> Course:
-    """Draw a machine that has stood off and is switched on at time 0."""
+def course(config: Config, hours: float, rng: np.random.Generator, tilts: np.ndarray | None = None) -> Course:
+    """Draw a machine that has stood off and is switched on at time 0.
+
+    ``tilts`` (elements, 4): standard normal numbers for the sensitivity and direction of each element, to be drawn evenly
+    over many machines (Latin hypercube).
+    """
     time = np.arange(0.0, hours * 3600.0 + DT, DT)
     warm = _heat(config, len(time), rng)
     moved = {"source": np.zeros((len(time), 3)), "object": np.zeros((len(time), 3))}
@@ -49,10 +53,11 @@ def course(config: Config, hours: float, rng: np.random.Generator) -> Course:
     for marker in config.markers:
         if marker.mounted_on == "base":
             moved[f"marker:{marker.name}"] = _walk(rng, len(time), [marker.mount_random_walk_um_per_sqrt_h] * 3)
-    for element in config.elements:
+    tilts = rng.standard_normal((len(config.elements), 4)) if tilts is None else tilts
+    for element, tilt in zip(config.elements, tilts, strict=True):
         alpha = EXPANSION[element.material] if element.material else element.expansion_per_k
-        scale = 1.0 + element.sensitivity_sigma * rng.standard_normal()
-        direction = np.array(element.direction) * scale + element.direction_sigma * rng.standard_normal(3)
+        scale = 1.0 + element.sensitivity_sigma * tilt[0]
+        direction = np.array(element.direction) * scale + element.direction_sigma * tilt[1:]
         growth = alpha * element.length_mm * 1e-3 * warm[element.node]
         if element.body in moved:
             moved[element.body] += np.outer(growth, direction)
@@ -64,7 +69,9 @@ def course(config: Config, hours: float, rng: np.random.Generator) -> Course:
     return Course(time, moved, warm)
 
 
-def readings(config: Config, course: Course, begin_s: float, times: np.ndarray, rng: np.random.Generator) -> list[Reading]:
+def readings(
+    config: Config, course: Course, begin_s: float, times: np.ndarray, rng: np.random.Generator
+) -> list[Reading]:
     """Readings of thermometers from switching on and of markers in projections at ``times`` (seconds after it)."""
     found = []
     g = config.geometry
@@ -91,7 +98,10 @@ def readings(config: Config, course: Course, begin_s: float, times: np.ndarray, 
         else:
             continue
         value = value + channel.sigma * rng.standard_normal(len(at))
-        found += [Reading(channel.name, begin_s + t, v, channel.sigma) for t, v in zip(at.tolist(), value.tolist(), strict=True)]
+        found += [
+            Reading(channel.name, begin_s + t, v, channel.sigma)
+            for t, v in zip(at.tolist(), value.tolist(), strict=True)
+        ]
     return sorted(found, key=lambda r: r.time)
 
 

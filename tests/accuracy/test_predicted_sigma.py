@@ -119,9 +119,11 @@ def figures(request) -> tuple[str, dict[str, float], dict[str, float]]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("output", OUT)
-def test_what_corrections_miss_is_what_check_predicts(figures, output, request):
+def test_what_corrections_miss_is_what_check_predicts(figures, output):
     name, predicted, came = figures
-    if (name, output) == ("one wire", "source.u"):
-        # spot and mount share one number, both sensitivities unknown: first-order linearisation states 15 % too little
-        request.applymarker(pytest.mark.xfail(strict=True, reason="sigma of source.u from one wire is 15 % too small"))
-    assert came[output] == pytest.approx(predicted[output], rel=0.1)
+    if (name, output) == ("one wire", "shift.u"):
+        # one number for spot and mount, both sensitivities unknown: linearised, it seems to tell nothing of the image's
+        # shift along u, and what is stated is the prior; in truth it tells a little. 12 % too wide, never too narrow
+        assert 0.8 * predicted[output] <= came[output] <= predicted[output]
+    else:
+        assert came[output] == pytest.approx(predicted[output], rel=0.1)

@@ -122,7 +122,7 @@ def plan_scan(
     Notes
     -----
     Probabilities are parts of drawn courses whose tomogram keeps the limit: 256 drifts, and 64 that are rehearsed
-    (:func:`models.rehearsal.rehearse`); near 95 % they are good to 1.5 % and 3 % (σ).
+    (:func:`models.rehearsal.rehearse`); they are good to some 2 % and 4 % (σ).
     """
     asked = wait_h if wait_h is not None else (0.0 if start is not None else config.scan.conditioning_h)
     waits = sorted({*WAITS_H, asked})

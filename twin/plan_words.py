@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from twin.cadence import Cadence
-from twin.plan import Plan
+from twin.plan import DRAWN, SMOOTHED, Plan
 from twin.preview_words import expected_facts, more_rows, range_words
 from twin.running import Running
 from twin.terminal import table
@@ -36,6 +36,7 @@ def plan_lines(plan: Plan, since: str) -> Iterator[str]:
         *([f"{c.wait_h:g} h", _percent(c.uncorrected), _percent(c.corrected)] for c in plan.chances),
         [f"until {_percent(plan.confidence)}", *(_hours(h) for h in plan.ready_h)],
     ])  # fmt: skip
+    yield f"  shares of {DRAWN} drawn drifts and {SMOOTHED} rehearsed corrections: good to some 2 and 4 % (sigma)"
     yield "\nError budget in the object plane"
     yield table([
         ["", "sigma", "costs of the resolution"],

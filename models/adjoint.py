@@ -62,18 +62,24 @@ def _absorb(r, N, tmp, v, s, gain, row, first, last, support):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _outputs(x, P, r, N, C, terms, fixed, G, GN, GNG, rows, mean, cov):
-    """Smoothed mean (q,) and covariance (q, q) of outputs; leaves G = rows P. Fixed rows are those already there."""
+def _outputs(x, P, r, N, C, terms, fixed, state, G, GN, GNG, rows, mean, cov):
+    """Smoothed mean (q,) and covariance (q, q) of outputs, linearised at the smoothed state; leaves G = rows P.
+
+    Fixed rows are those already there.
+    """
     q, width = G.shape
+    _times(r[: len(x)], P, state)
+    for i in range(len(x)):
+        state[i] += x[i]
     for a in range(q):
         first, last = terms.support_start[a], terms.support_start[a + 1]
         if fixed:
             total = terms.constant[a]
             for b in range(first, last):
-                total += rows[a, terms.support[b]] * x[terms.support[b]]
+                total += rows[a, terms.support[b]] * state[terms.support[b]]
             mean[a] = total
         else:
-            mean[a] = observe(x, rows[a], a, terms, C)
+            mean[a] = observe(state, rows[a], a, terms, C)
         k = terms.support[first] if last > first else 0
         w = rows[a, k]
         for j in range(width):
@@ -83,7 +89,6 @@ def _outputs(x, P, r, N, C, terms, fixed, G, GN, GNG, rows, mean, cov):
             w = rows[a, k]
             for j in range(width):
                 G[a, j] += w * P[k, j]
-        mean[a] += _dot(G[a], r)
     np.dot(G, N, GN)
     np.dot(GN, G.T, GNG)
     for a in range(q):
@@ -132,7 +137,7 @@ def smooth_pass(
     """Backward pass over stored steps; r (width,), N (width, width) come from the step after and are carried on.
 
     ``back`` is the transposed motion, ``seen`` the terms of the readings, ``wanted`` those of the q outputs, linearised at
-    the filtered mean: out_mean (T, q), out_cov (T, q, q) are their smoothed mean and covariance. cross (T or 0, q, width)
+    the smoothed mean: out_mean (T, q), out_cov (T, q, q) are their smoothed mean and covariance. cross (T or 0, q, width)
     is the covariance of the reference instant's outputs with the filtered state; out_cross (T, q, q) the smoothed one.
     step_stat/step_size (T or 0, n): score test for an additional shock to each state *before* the readings of a step,
     r_i²/N_ii and its size r_i/N_ii (de Jong & Penzer 1998, J. Am. Stat. Assoc. 93, 796).
@@ -143,13 +148,13 @@ def smooth_pass(
     q = wanted.constant.shape[0]
     work, side, tmp = np.zeros((n, width)), np.zeros((n, width)), np.zeros(width)
     G, GN, rows = np.zeros((q, width)), np.zeros((q, width)), np.zeros((q, width))
-    GNG = np.zeros((q, q))
+    GNG, state = np.zeros((q, q)), np.zeros(width)
     fixed = np.all(wanted.other < 0) and np.all(wanted.covariate < 0)
     if fixed and T > 0:
         for a in range(q):
             observe(in_x[T - 1], rows[a], a, wanted, C[T - 1])
     for t in range(T - 1, -1, -1):
-        _outputs(in_x[t], in_P[t], r, N, C[t], wanted, fixed, G, GN, GNG, rows, out_mean[t], out_cov[t])
+        _outputs(in_x[t], in_P[t], r, N, C[t], wanted, fixed, state, G, GN, GNG, rows, out_mean[t], out_cov[t])
         if len(cross):
             _crossed(cross[t], N, wanted, G, rows, tmp, out_cross[t])
         for j in range(m - 1, -1, -1):

@@ -278,6 +278,16 @@ def _try(
             predicted += weight * x[i]
             h[i] += weight
     variance = float(steps.variances[t, j] + packed.floor_var[j])
+    form = np.zeros((packed.n, packed.n))  # of the products: the row is x' form x beside its linear part
+    for a in range(terms.start[j], terms.start[j + 1]):
+        if terms.other[a] >= 0:
+            weight = terms.weight[a] * (steps.covariates[t, terms.covariate[a]] if terms.covariate[a] >= 0 else 1.0)
+            form[terms.state[a], terms.other[a]] += 0.5 * weight
+            form[terms.other[a], terms.state[a]] += 0.5 * weight
+    if form.any():
+        bent = form @ kf.P
+        predicted += float(np.trace(bent))
+        variance += 2.0 * float(np.trace(bent @ bent))
     spread = float(h @ kf.P @ h) + variance
     residual = steps.readings[t, j] - predicted
     return bool(residual**2 <= gate.sigma**2 * spread), h, predicted, variance, spread

@@ -1,5 +1,9 @@
 """The estimator's compiled kernel, forward: a filter for sparse models with gaps.
 
+A row with products of states is linearised at the mean, and what the tangent misses is added: to the prediction its
+expectation, to ``r`` its variance (second-order filter). Without that a filter that knows neither a sensitivity nor the
+temperature that it multiplies takes one for the other and believes in both.
+
 Letters as in the literature: ``x`` mean, ``P`` covariance, ``A`` transition, ``Q`` process noise, ``h`` one observation
 row, ``r`` its variance, ``s`` innovation variance, ``g = P h``. Simultaneous scalars are taken one after another, each
 re-linearised. With s/r moderate, P ← P - g g'/s is exact to s/r rounding errors and the cheapest form there is; beyond
@@ -125,6 +129,48 @@ def _project(P, waiting, pending, h, g, first, last, support):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _entry(P, waiting, pending, i, k):
+    total = P[i, k]
+    for b in range(pending):
+        total -= waiting[b, i] * waiting[b, k]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def curvature(P, waiting, pending, j, terms, cov):
+    """What the products of row j add beyond its tangent: to the mean Σ w P_ij, to the variance 2 tr((A P)²).
+
+    A is the symmetric matrix of the row's quadratic form; exact for Gaussian states (Athans, Wishner & Bertolini 1968, IEEE
+    Trans. Autom. Control 13, 504).
+    """
+    shift, variance = 0.0, 0.0
+    for a in range(terms.start[j], terms.start[j + 1]):
+        if terms.other[a] < 0:
+            continue
+        i, k = terms.state[a], terms.other[a]
+        w = terms.weight[a]
+        if terms.covariate[a] >= 0:
+            w *= cov[terms.covariate[a]]
+        shift += w * _entry(P, waiting, pending, i, k)
+        for b in range(terms.start[j], terms.start[j + 1]):
+            if terms.other[b] < 0:
+                continue
+            i2, k2 = terms.state[b], terms.other[b]
+            w2 = terms.weight[b]
+            if terms.covariate[b] >= 0:
+                w2 *= cov[terms.covariate[b]]
+            variance += (
+                w
+                * w2
+                * (
+                    _entry(P, waiting, pending, i, i2) * _entry(P, waiting, pending, k, k2)
+                    + _entry(P, waiting, pending, i, k2) * _entry(P, waiting, pending, k, i2)
+                )
+            )
+    return shift, variance
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _downdate(P, waiting, pending):
     """P ← P - Σ q q' over the pending rows q of ``waiting``: several at a time spare memory traffic."""
     n, width = P.shape
@@ -220,10 +266,14 @@ def filter_pass(
             if np.isnan(Z[t, j]):
                 continue
             first, last = terms.support_start[j], terms.support_start[j + 1]
-            v, s, used = 0.0, 0.0, False
-            r = R[t, j] + floor_var[j]
+            v, s, r, used = 0.0, 0.0, 0.0, False
             for attempt in range(2):
                 v = Z[t, j] - observe(x, h, j, terms, C[t])
+                r = R[t, j] + floor_var[j]
+                if terms.curved[j]:
+                    shift, variance = curvature(wide, waiting, pending, j, terms, C[t])
+                    v -= shift
+                    r += variance
                 s = r + _project(wide, waiting, pending, h, g, first, last, terms.support)
                 used = v * v <= gate * gate * s
                 if used or attempt == 1:
@@ -270,6 +320,17 @@ def filter_pass(
                     out_P[t, i, j] = wide[i, j]
     P[:, :] = wide[:, :n]
     return loglik
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def output_curvature(P, C, terms):
+    """What products add to the mean and the variance of outputs beyond their tangent, two (q,) arrays."""
+    q = terms.constant.shape[0]
+    shift, variance, waiting = np.zeros(q), np.zeros(q), np.zeros((0, P.shape[1]))
+    for a in range(q):
+        if terms.curved[a]:
+            shift[a], variance[a] = curvature(P, waiting, 0, a, terms, C)
+    return shift, variance
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -66,6 +66,7 @@ class Terms(NamedTuple):
     weight: Array
     constant: Array
     support_start: IntArray
+    curved: IntArray  # 1 where row j has products
     support: IntArray  # states that row j sees, ascending: support[support_start[j]:support_start[j+1]]
 
     @classmethod
@@ -88,6 +89,7 @@ class Terms(NamedTuple):
             np.array([r[3] for r in rows], float),
             np.array([o.constant for o in observations], float),
             _ints(support_start),
+            _ints([bool(o.products) for o in observations]),
             _ints(support),
         )
 

@@ -12,6 +12,7 @@ from models.engine import Belief, Engine, Gate, Record, Steps, compiled
 from models.estimate import Array
 from models.kalman import output_rows
 from models.packing import Packed, Terms
+from models.products import Products
 from models.statespace import Observation, StateSpace
 
 CHUNK_BYTES = 32 * 2**20  # of what the forward pass leaves for the backward one
@@ -76,7 +77,8 @@ def smooth(
     Parameters
     ----------
     outputs : q observations
-        What is wanted; products are linearised at the filtered mean of each step.
+        What is wanted; products are linearised at the smoothed mean of each step, and what that misses is added
+        (:mod:`models.products`).
     reference : int, optional
         Step whose outputs the corrections are relative to; without one no covariance across time is worked out.
     step_states : mapping of state to (expected steps in the interval, σ of a step)
@@ -89,7 +91,8 @@ def smooth(
     prior odds of T/expected by ten to one; of states that explain the same instant the more likely one is taken. Wrong when
     two steps of one state lie closer than the readings can tell apart: they are then one.
     """
-    packed, terms = Packed.of(model), Terms.of(model, outputs)
+    packed, products = Packed.of(model), Products.of(outputs)
+    terms = Terms.of(model, products.extended()), Terms.of(model, products.straight())
     policy = (gate or Gate()).for_model(model)
     wanted = {model.index(name): chance for name, chance in (step_states or {}).items() if min(chance) > 0}
     found: list[tuple[int, str, float]] = []
@@ -103,7 +106,8 @@ def smooth(
         opened[t, i] += wanted[i][1] ** 2
         found.append((t, model.names[i], jump))
         steps = replace(steps, opened=opened)
-    return replace(result, steps=tuple(sorted(found)))
+    mean, cov, cross = products.finish(result.mean, result.cov, result.cross, reference)
+    return replace(result, mean=mean, cov=cov, cross=cross, steps=tuple(sorted(found)))
 
 
 def _decisive(
@@ -132,13 +136,14 @@ def _pass(
     packed: Packed,
     prior: Belief,
     steps: Steps,
-    terms: Terms,
+    both: tuple[Terms, Terms],
     reference: int | None,
     gate: Gate,
     run: Engine,
     want_steps: bool,
     progress: Callable[[float], None] | None,
 ) -> tuple[Smoothed, Array, Array]:
+    terms, straight = both
     count, n, q, width = len(steps), packed.n, len(terms.constant), packed.forward.noise.shape[1]
     size = _chunk(packed)
     starts = list(range(0, count, size))
@@ -153,7 +158,7 @@ def _pass(
         record = run(model, packed, belief, part, gate, tracked or first == starts[-1])
         loglik += record.loglik
         if tracked and reference is not None and first != starts[-1]:
-            cross = _cross(packed, terms, record, part, cross, reference - first)[-1]
+            cross = _cross(packed, straight, record, part, cross, reference - first)[-1]
         if progress is not None:
             progress(0.5 * (first + len(part)) / count)
     mean, cov, out_cross = np.empty((count, q)), np.empty((count, q, q)), np.zeros((count, q, q))
@@ -166,7 +171,7 @@ def _pass(
             record = run(model, packed, beliefs[number], part, gate, True)
         carried = np.zeros((0, q, width))
         if reference is not None and last > reference:
-            carried = _cross(packed, terms, record, part, crosses[number], reference - first)
+            carried = _cross(packed, straight, record, part, crosses[number], reference - first)
         smooth_pass(
             packed.back,
             packed.terms,

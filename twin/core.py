@@ -15,7 +15,7 @@ from models.consistency import Consistency
 from models.engine import Belief, engine
 from models.estimate import Array, Estimate, ModelError
 from models.expectation import shared_innovations
-from models.kalman import output_rows
+from models.kalman import output_curvature, output_rows
 from models.packing import Packed, Terms
 from models.recognition import Recognition
 from models.steps import StepEvent
@@ -188,7 +188,8 @@ class Twin:
         rows = np.zeros((len(OUTPUTS), self._packed.n))
         covariates = self._covariates if turning else still(self.machine.model, self._covariates)
         mean = output_rows(belief.mean, covariates, self._terms, rows)
-        return Outputs(mean, rows @ belief.cov @ rows.T, rows)
+        shift, bent = output_curvature(belief.cov, covariates, self._terms)
+        return Outputs(mean + shift, rows @ belief.cov @ rows.T + np.diag(bent), rows)
 
     @property
     def inputs(self) -> Array:

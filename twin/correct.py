@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from models.correction import Correction
 from models.engine import Steps, engine
 from models.estimate import Array, ModelError
 from models.geometry import CONVENTION
-from models.relinearise import smooth_again
-from models.smoother import Smoothed
+from models.smoother import Smoothed, smooth
 from models.spot import SPOT, fwhm
 from sensors.reading import Reading
 from twin import __version__
@@ -106,7 +105,7 @@ def correct(
     reference = int(np.floor(place[0] + EARLY)) + max(int(np.ceil(-place[0])), 0)
     turned = _apart(machine)
     expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
-    smoothed = smooth_again(
+    smoothed = smooth(
         machine.model,
         with_evidence(machine.model, prior, steps, machine.gate),
         steps,

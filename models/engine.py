@@ -27,6 +27,10 @@ class Steps:
         Known inputs during the step that ends at the instant.
     opened : (T, n) array
         Variance added to states before the readings of a step.
+    around : (T or 0, n) array
+        Where rows with products are linearised; empty: at the filter's own mean, to second order.
+    bent : (T or 0, m, 2) array
+        What a tangent at ``around`` misses, added to the row's value and variance.
     """
 
     readings: Array
@@ -34,6 +38,8 @@ class Steps:
     covariates: Array
     inputs: Array
     opened: Array
+    around: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    bent: Array = field(default_factory=lambda: np.zeros((0, 0, 2)))
 
     def __len__(self) -> int:
         return len(self.readings)
@@ -46,6 +52,8 @@ class Steps:
             self.covariates[first:last],
             self.inputs[first:last],
             self.opened[first:last],
+            self.around[first:last],
+            self.bent[first:last],
         )
 
     @staticmethod
@@ -179,6 +187,8 @@ def compiled(model: StateSpace, packed: Packed, belief: Belief, steps: Steps, ga
         np.ascontiguousarray(steps.variances),
         np.ascontiguousarray(steps.covariates),
         np.ascontiguousarray(steps.opened),
+        np.ascontiguousarray(steps.around),
+        np.ascontiguousarray(steps.bent),
         packed.floor_var,
         packed.step_start,
         packed.step_state,
@@ -266,17 +276,21 @@ def _try(
     packed: Packed, kf: KalmanFilter, steps: Steps, t: int, j: int, gate: Gate
 ) -> tuple[bool, Array, float, float, float]:
     x, h, terms = kf.x[:, 0], np.zeros(packed.n), packed.terms
+    placed = len(steps.around) > 0 and terms.curved[j]
+    at = steps.around[t] if placed else x
     predicted = float(terms.constant[j])
     for a in range(terms.start[j], terms.start[j + 1]):
         i, other, covariate = terms.state[a], terms.other[a], terms.covariate[a]
         weight = terms.weight[a] * (steps.covariates[t, covariate] if covariate >= 0 else 1.0)
         if other >= 0:
-            predicted += weight * x[i] * x[other]
-            h[i] += weight * x[other]
-            h[other] += weight * x[i]
+            predicted += weight * at[i] * at[other]
+            h[i] += weight * at[other]
+            h[other] += weight * at[i]
         else:
-            predicted += weight * x[i]
+            predicted += weight * at[i]
             h[i] += weight
+    if placed:
+        predicted += float(h @ (x - at)) + steps.bent[t, j, 0]
     variance = float(steps.variances[t, j] + packed.floor_var[j])
     form = np.zeros((packed.n, packed.n))  # of the products: the row is x' form x beside its linear part
     for a in range(terms.start[j], terms.start[j + 1]):
@@ -284,7 +298,9 @@ def _try(
             weight = terms.weight[a] * (steps.covariates[t, terms.covariate[a]] if terms.covariate[a] >= 0 else 1.0)
             form[terms.state[a], terms.other[a]] += 0.5 * weight
             form[terms.other[a], terms.state[a]] += 0.5 * weight
-    if form.any():
+    if placed:
+        variance += float(steps.bent[t, j, 1])
+    elif form.any():
         bent = form @ kf.P
         predicted += float(np.trace(bent))
         variance += 2.0 * float(np.trace(bent @ bent))

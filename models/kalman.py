@@ -221,6 +221,8 @@ def filter_pass(
     R,
     C,
     open_var,
+    around,
+    bent,
     floor_var,
     step_start,
     step_state,
@@ -239,7 +241,9 @@ def filter_pass(
     """Filter ``T`` steps in place; x (n,), P (n, n), gated_run (m,) are carried on.
 
     Z, R: (T, m) readings (nan = missing) and variances; C: (T, c) covariates; Bu: (T, n) known inputs; open_var:
-    (T, n) variance added to states before a step's readings (re-armed warm-up, known steps). A reading beyond ``gate`` σ is
+    (T, n) variance added to states before a step's readings (re-armed warm-up, known steps). around (T or 0, n): where rows
+    with products are linearised instead of at the filter's mean, with bent (T, m, 2) added to their value and variance. A
+    reading beyond ``gate`` σ is
     left out; after ``patience[j]`` failures in succession its step states are opened by ``step_var`` and it is used.
     out_v is nan where a reading was missing; out_s is negative where it was gated. With ``keep``: out_x (T, n),
     out_P (T, n, width), and per reading used its row on its support out_h (T, supports) and its gain out_k (T, m, width).
@@ -268,9 +272,16 @@ def filter_pass(
             first, last = terms.support_start[j], terms.support_start[j + 1]
             v, s, r, used = 0.0, 0.0, 0.0, False
             for attempt in range(2):
-                v = Z[t, j] - observe(x, h, j, terms, C[t])
                 r = R[t, j] + floor_var[j]
-                if terms.curved[j]:
+                if terms.curved[j] and len(around) > 0:
+                    # a tangent at what is known from elsewhere, carried to where the filter stands
+                    v = Z[t, j] - observe(around[t], h, j, terms, C[t]) - bent[t, j, 0]
+                    for a in range(first, last):
+                        v -= h[terms.support[a]] * (x[terms.support[a]] - around[t, terms.support[a]])
+                    r += bent[t, j, 1]
+                else:
+                    v = Z[t, j] - observe(x, h, j, terms, C[t])
+                if terms.curved[j] and len(around) == 0:
                     shift, variance = curvature(wide, waiting, pending, j, terms, C[t])
                     v -= shift
                     r += variance

@@ -1,8 +1,8 @@
 """Outputs with products of states, smoothed: what a tangent misses, and the tangent at the reference step.
 
 ``y = … + w x_i x_j`` of jointly Gaussian states has the mean ``w (x̂_i x̂_j + V_ij)`` and, beside its tangent's, the variance
-``w w' (V_ii' V_jj' + V_ij' V_ji')`` summed over the output's products; between two instants the same with the covariance across
-time. Exact for Gaussian states (Isserlis 1918, Biometrika 12, 134).
+``w w' (V_ii' V_jj' + V_ij' V_ji')`` summed over the output's products; between two instants the same with the covariance
+across time. Exact for Gaussian states (Isserlis 1918, Biometrika 12, 134).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Products:
     states: tuple[str, ...]
 
     @classmethod
-    def of(cls, outputs: Sequence[Observation]) -> Products:
-        """Find the products of outputs."""
-        states = dict.fromkeys(s for o in outputs for a, b, _ in o.products for s in (a, b))
+    def of(cls, outputs: Sequence[Observation], rows: Sequence[Observation] = ()) -> Products:
+        """Find the products of outputs, and of the rows of readings that are to be linearised at the same states."""
+        states = dict.fromkeys(s for o in (*outputs, *rows) for a, b, _ in o.products for s in (a, b))
         return cls(tuple(outputs), tuple(states))
 
     def extended(self) -> tuple[Observation, ...]:
@@ -47,6 +47,22 @@ class Products:
     def _pairs(self, a: int) -> list[tuple[int, int, float]]:
         place = {s: len(self.outputs) + k for k, s in enumerate(self.states)}
         return [(place[s], place[t], w) for s, t, w in self.outputs[a].products]
+
+    def curvature(self, cov: Array, rows: Sequence[Observation]) -> Array:
+        """What tangents at the smoothed states miss in rows with products of these states, (T, m, 2): value, variance.
+
+        ``cov`` (T, q + k, q + k) is that of the extended outputs.
+        """
+        place = {s: len(self.outputs) + k for k, s in enumerate(self.states)}
+        out = np.zeros((len(cov), len(rows), 2))
+        for j, row in enumerate(rows):
+            for a, b, w in row.products:
+                i, k = place[a], place[b]
+                out[:, j, 0] += w * cov[:, i, k]
+                for a2, b2, w2 in row.products:
+                    i2, k2 = place[a2], place[b2]
+                    out[:, j, 1] += w * w2 * (cov[:, i, i2] * cov[:, k, k2] + cov[:, i, k2] * cov[:, k, i2])
+        return out
 
     def finish(self, mean: Array, cov: Array, cross: Array, reference: int | None) -> tuple[Array, Array, Array]:
         """Outputs' mean (T, q), covariance and covariance with the reference step (T, q, q).

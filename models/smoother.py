@@ -16,6 +16,7 @@ from models.products import Products
 from models.statespace import Observation, StateSpace
 
 CHUNK_BYTES = 32 * 2**20  # of what the forward pass leaves for the backward one
+LINEARISATIONS = 2  # of products, at the states as they are known from all readings
 ROUNDS = 12  # of the search for steps, one step each
 
 
@@ -89,16 +90,18 @@ def smooth(
     A shock of prior variance V to state i before the readings of a step has the log Bayes factor
     ``½ r_i² V/(1 + V N_ii) - ½ ln(1 + V N_ii)`` against none (r, N of the adjoint pass). It is accepted where that beats the
     prior odds of T/expected by ten to one; of states that explain the same instant the more likely one is taken. Wrong when
-    two steps of one state lie closer than the readings can tell apart: they are then one.
+    two steps of one state lie closer than the readings can tell apart: they are then one. What is not decisive widens the
+    last pass by its probability (:func:`_suspected`).
     """
-    packed, products = Packed.of(model), Products.of(outputs)
+    packed, products = Packed.of(model), Products.of(outputs, model.observations)
     terms = Terms.of(model, products.extended()), Terms.of(model, products.straight())
     policy = (gate or Gate()).for_model(model)
     wanted = {model.index(name): chance for name, chance in (step_states or {}).items() if min(chance) > 0}
     found: list[tuple[int, str, float]] = []
     for round_ in range(ROUNDS):
         result, stat, size = _pass(model, packed, prior, steps, terms, reference, policy, run, bool(wanted), progress)
-        new = _decisive(stat, size, wanted, {t for t, _, _ in found})
+        odds = _log_odds(stat, size, wanted, {t for t, _, _ in found})
+        new = _decisive(odds, size, wanted)
         if new is None or round_ == ROUNDS - 1:
             break
         t, i, jump = new
@@ -106,29 +109,73 @@ def smooth(
         opened[t, i] += wanted[i][1] ** 2
         found.append((t, model.names[i], jump))
         steps = replace(steps, opened=opened)
+    if wanted:
+        steps = replace(steps, opened=steps.opened + _suspected(odds, stat, size, wanted))
+    bent = any(o.products for o in model.observations)
+    for _ in range(LINEARISATIONS if bent else int(bool(wanted))):
+        if bent:
+            steps = _linearised(model, products, steps, result)
+        result, _, _ = _pass(model, packed, prior, steps, terms, reference, policy, run, False, progress)
     mean, cov, cross = products.finish(result.mean, result.cov, result.cross, reference)
     return replace(result, mean=mean, cov=cov, cross=cross, steps=tuple(sorted(found)))
 
 
-def _decisive(
-    stat: Array, size: Array, wanted: dict[int, tuple[float, float]], known: set[int]
-) -> tuple[int, int, float] | None:
-    """The likeliest shock that beats its prior odds, away from those already opened; None if there is none."""
-    best: tuple[float, int, int, float] | None = None
-    for i, (expected, sigma) in wanted.items():
-        # stat = r²/N and size = r/N give N = stat/size²
-        with np.errstate(divide="ignore", invalid="ignore"):
-            information = np.where(stat[:, i] > 0, stat[:, i] / size[:, i] ** 2, 0.0)
-        gain = sigma**2 * information
-        factor = 0.5 * stat[:, i] * gain / (1.0 + gain) - 0.5 * np.log1p(gain)
-        for t in known:
-            factor[max(t - 1, 0) : t + 2] = -np.inf
-        t = int(factor.argmax())
-        if factor[t] > np.log(max(len(factor) / expected, 1.0)) + np.log(10.0) and (
-            best is None or factor[t] > best[0]
-        ):
-            best = (float(factor[t]), t, i, float(size[t, i]))
-    return None if best is None else best[1:]
+def _linearised(model: StateSpace, products: Products, steps: Steps, result: Smoothed) -> Steps:
+    """Steps whose rows are linearised at the smoothed states, with what that misses given their covariance.
+
+    Iterated posterior linearisation (García-Fernández, Svensson & Särkkä 2017, IEEE Trans. Signal Process. 65, 3176).
+    """
+    around, q = np.zeros((len(steps), len(model.names))), len(products.outputs)
+    for k, name in enumerate(products.states):
+        around[:, model.index(name)] = result.mean[:, q + k]
+    return replace(steps, around=around, bent=products.curvature(result.cov, model.observations))
+
+
+def _log_odds(stat: Array, size: Array, wanted: dict[int, tuple[float, float]], known: set[int]) -> Array:
+    """Log odds (T, states wanted) of a shock at a step against none, away from those already opened."""
+    odds = np.empty((len(stat), len(wanted)))
+    for k, (i, (expected, sigma)) in enumerate(wanted.items()):
+        gain = sigma**2 * _information(stat, size, i)
+        odds[:, k] = 0.5 * stat[:, i] * gain / (1.0 + gain) - 0.5 * np.log1p(gain)
+        odds[:, k] -= np.log(max(len(odds) / expected, 1.0))
+    for t in known:
+        odds[max(t - 1, 0) : t + 2] = -np.inf
+    return odds
+
+
+def _information(stat: Array, size: Array, i: int) -> Array:
+    # stat = r²/N and size = r/N give N = stat/size²
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(stat[:, i] > 0, stat[:, i] / size[:, i] ** 2, 0.0)
+
+
+def _decisive(odds: Array, size: Array, wanted: dict[int, tuple[float, float]]) -> tuple[int, int, float] | None:
+    """The likeliest shock, if its odds are ten to one."""
+    if not wanted:
+        return None
+    t, k = (int(i) for i in np.unravel_index(odds.argmax(), odds.shape))
+    i = list(wanted)[k]
+    return (t, i, float(size[t, i])) if odds[t, k] > np.log(10.0) else None
+
+
+def _suspected(odds: Array, stat: Array, size: Array, wanted: dict[int, tuple[float, float]]) -> Array:
+    """Variance (T, n) of shocks that may have happened without being decisive: probability times E size².
+
+    Given one shock at most per stretch in which one is expected, its place has the posterior odds that are there; given its
+    place its size has the variance V/(1 + V N) about V r/(1 + V N). So a quiet record is opened less than a walk of the same
+    second moment would, and a suspicious place more.
+    """
+    opened = np.zeros_like(stat)
+    for k, (i, (expected, sigma)) in enumerate(wanted.items()):
+        weight = np.exp(np.minimum(odds[:, k], 50.0))
+        stretch = int(np.clip(len(weight) / expected, 1, len(weight)))
+        total = np.concatenate([[0.0], np.cumsum(weight)])
+        first = np.clip(np.arange(len(weight)) - stretch // 2, 0, len(weight) - stretch)
+        around = total[first + stretch] - total[first]
+        gain = sigma**2 * _information(stat, size, i)
+        second = sigma**2 / (1.0 + gain) + (gain * size[:, i] / (1.0 + gain)) ** 2
+        opened[:, i] = weight / (1.0 + around) * second
+    return opened
 
 
 def _pass(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models import engine as e
+from models.anchors import Anchors
 from models.forecast import propagate
 from models.kalman import output_rows
 from models.packing import Packed, Terms
@@ -21,16 +22,19 @@ from sensors.reading import Reading
 from tests.oracles.drawn_machines import LATTICE_S, Drawn, draw
 from twin.assembly import OUTPUTS, Machine, assemble
 from twin.config import Config
-from twin.core import Twin
+from twin.core import Outputs, Twin
 from twin.correct import collect, correct
 from twin.profiles import load_profile
 from twin.scan import Scan
+from twin.stepping import expecting
 
 START_S = 1.7e9 - 1.7e9 % 3600.0
 LEAD_H = 2.0
 BATCH = 50
 Z95 = 1.959964
 HORIZONS_H = (0.5, 2.0, 8.0)
+SCAN_S = 1800.0  # the live scan begins when the tube has been on for half an hour
+SHIFTS = ("shift.u", "shift.v")
 PHASES = ("warm-up", "steady", "after a step")
 
 
@@ -179,6 +183,8 @@ class Judge:
 
     def _live(self, drawn: Drawn, batches: list[list[Reading]], told: Told) -> None:
         twin = Twin(self.config)
+        twin.begin_scan(START_S + SCAN_S)
+        first = round(SCAN_S / LATTICE_S)
         index = {float(START_S + t): k for k, t in enumerate(drawn.time)}
         ahead = forecast_instants(drawn)
         for batch in batches:
@@ -188,26 +194,22 @@ class Judge:
                     continue
                 if k % 10 == 0 and (phase := phase_of(drawn, drawn.time[k])):
                     out = twin.outputs()
-                    self._take(
-                        "live",
-                        phase,
-                        drawn,
-                        np.array([k]),
-                        out.mean[None],
-                        np.sqrt(np.diag(out.cov))[None],
-                        *told.at(k),
-                    )
+                    std = np.sqrt(np.diag(out.cov))[None]
+                    self._take("live", phase, drawn, np.array([k]), out.mean[None], std, *told.at(k))
+                    if twin.anchors is not None and k > first:
+                        ours = since_first(twin.anchors, out)
+                        self._take("live change", phase, drawn, np.array([k]), *ours, *told.change(k), first, SHIFTS)
                 if k in ahead:
                     out = twin.outputs()
                     belief = e.Belief(twin.belief.mean, twin.belief.cov, twin.belief.gated_run)
-                    ours = look(twin.machine, belief, out.mean, out.rows, twin.inputs)
+                    ours = look(twin.machine, belief, out.rows, twin.inputs)
                     theirs = told.look(k)
                     for i, hours in enumerate(HORIZONS_H):
                         then = k + round(hours * 3600 / LATTICE_S)
                         if then < len(drawn.time):
                             self._take(
                                 f"forecast {hours:g} h", ahead[k], drawn, np.array([then]), ours[0][[i]], ours[1][[i]],
-                                theirs[0][[i]], theirs[1][[i]],
+                                theirs[0][[i]], theirs[1][[i]], k,
                             )  # fmt: skip
 
     def _corrections(self, drawn: Drawn, batches: list[list[Reading]], told: Told) -> None:
@@ -246,9 +248,9 @@ class Judge:
                     frames[0],
                 )
 
-    def _take(self, kind, phase, drawn, at, mean, std, known_mean, known_std, reference=None) -> None:  # noqa: ANN001
+    def _take(self, kind, phase, drawn, at, mean, std, known_mean, known_std, reference=None, names=()) -> None:
         score = self.scores[kind, phase]
-        for name in self.names:
+        for name in names or self.names:
             i = OUTPUTS.index(name)
             truth = drawn.outputs[name][at] - (0.0 if reference is None else drawn.outputs[name][reference])
             score.take(name, mean[:, i] - truth, std[:, i], known_mean[:, i] - truth, known_std[:, i])
@@ -286,6 +288,7 @@ class Told:
         self.gate = replace(machine.gate, sigma=1e9)
         self.terms = Terms.of(model, machine.outputs)
         self.record = e.compiled(model, Packed.of(model), e.Belief.prior(model), self.steps, self.gate, True)
+        self._change = self._changes(round(SCAN_S / LATTICE_S))
 
     def _out(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         rows = np.zeros((len(OUTPUTS), len(self.model.names)))
@@ -297,11 +300,32 @@ class Told:
         mean, rows = self._out(k)
         return mean[None], np.sqrt(np.einsum("qi,ij,qj->q", rows, self.record.cov[k], rows))[None]
 
+    def _changes(self, first: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Change since an instant that is itself known better by and by (fixed-point smoothing), with its σ."""
+        mean, rows = self._out(first)
+        cross = rows @ self.record.cov[first]
+        own, row, gain, found = cross @ rows.T, self.record.row, self.record.gain, {}
+        for k in range(first + 1, len(self.steps)):
+            cross = cross @ self.model.transition.T
+            for j in np.flatnonzero(self.record.spread[k] > 0):
+                g, s = cross @ row[k, j], self.record.spread[k, j]
+                mean, own = mean + g * self.record.innovation[k, j] / s, own - np.outer(g, g) / s
+                cross = cross - np.outer(g, gain[k, j])
+            if k % 10 == 0:
+                now, here = self._out(k)
+                cov = here @ self.record.cov[k] @ here.T + own - cross @ here.T - here @ cross.T
+                found[k] = (now - mean)[None], np.sqrt(np.maximum(np.diag(cov), 0.0))[None]
+        return found
+
+    def change(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Live change since the scan's first instant."""
+        return self._change[k]
+
     def look(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Forecasts from a lattice instant."""
-        mean, rows = self._out(k)
+        _, rows = self._out(k)
         belief = e.Belief(self.record.mean[k], np.ascontiguousarray(self.record.cov[k]), np.zeros(0, np.int64))
-        return look(self.machine, belief, mean, rows, self.steps.inputs[k])
+        return look(self.machine, belief, rows, self.steps.inputs[k])
 
     def corrections(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Smoothed differences to the first projection and their σ."""
@@ -317,14 +341,23 @@ class Told:
         return mean[frames], np.sqrt(variance[frames])
 
 
-def look(
-    machine: Machine, belief: e.Belief, mean: np.ndarray, rows: np.ndarray, inputs: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Forecast outputs and their σ at the three horizons."""
-    horizon = HORIZONS_H[-1] * 3600.0
-    path = propagate(machine.model, belief.mean, belief.cov, rows, inputs, horizon, 17)
+def look(machine: Machine, belief: e.Belief, rows: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Forecast change of the outputs from now to the three horizons, and its σ."""
+    path = propagate(expecting(machine), belief.mean, belief.cov, rows, inputs, HORIZONS_H[-1] * 3600.0, 17)
     index = [round(h * 2) for h in HORIZONS_H]
-    return path.mean[index] + mean - path.mean[0], path.std()[index]
+    variance = [np.diag(path.cov[i, :, i] + path.cov[0, :, 0] - path.cov[0, :, i] - path.cov[i, :, 0]) for i in index]
+    return path.mean[index] - path.mean[0], np.sqrt(np.maximum(variance, 0.0))
+
+
+def since_first(anchors: Anchors, out: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    """Change of the shift since the scan's first anchor as the live twin knows it, in the columns of the outputs."""
+    change, std = np.zeros((1, len(OUTPUTS))), np.zeros((1, len(OUTPUTS)))
+    for i, name in enumerate(SHIFTS):
+        o = OUTPUTS.index(name)
+        across = float(anchors.cross[0, i] @ out.rows[o])
+        change[0, o] = out.mean[o] - anchors.mean[0, i]
+        std[0, o] = math.sqrt(max(out.cov[o, o] + anchors.cov[0, i, 0, i] - 2.0 * across, 0.0))
+    return change, std
 
 
 def forecast_instants(drawn: Drawn) -> dict[int, str]:

@@ -16,8 +16,8 @@ import numpy as np
 from models.engine import Belief, Gate, Steps
 from models.estimate import Array
 from models.observability import change_cov, prior_change_cov
-from models.relinearise import smooth_again
 from models.rows import Rows
+from models.smoother import smooth
 from models.statespace import Observation, StateSpace
 
 OPEN_GATE = 1e9  # the model's own draws hold no outliers
@@ -114,7 +114,7 @@ def rehearse(
     for k, course in enumerate(states):
         shown = sees.values(course, steps.covariates) + hiss[k] * noise
         read = replace(steps, readings=np.where(asked, shown, np.nan))
-        smoothed = smooth_again(model, prior, read, outputs, reference=reference, gate=Gate(OPEN_GATE))
+        smoothed = smooth(model, prior, read, outputs, reference=reference, gate=Gate(OPEN_GATE))
         posterior += weight[k] * change_cov(smoothed)
         truth = rows.values(course[reference:], steps.covariates[reference:])
         moved[k] = truth - truth[0]

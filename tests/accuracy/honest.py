@@ -99,9 +99,7 @@ def readings_of(config: Config, drawn: Drawn, rng: np.random.Generator) -> list[
         for c in config.channels:
             if c.quantity in operating:
                 batch.append(Reading(c.name, START_S + t, operating[c.quantity], math.nan))
-            elif c.quantity == "temperature":
-                batch.append(Reading(c.name, START_S + t, drawn.clean[c.name][k] + c.sigma * rng.normal(), c.sigma))
-            elif k % spacing == 0 and c.quantity == "marker_shift":
+            elif c.quantity == "temperature" or (k % spacing == 0 and c.quantity == "marker_shift"):
                 batch.append(Reading(c.name, START_S + t, drawn.clean[c.name][k] + c.sigma * rng.normal(), c.sigma))
             elif k % spacing == 0 and c.quantity == "flux":
                 total = math.hypot(frame_sigma, config.flux.floor_percent * 1e-2)

@@ -13,6 +13,7 @@ from models.statespace import Block
 REFERENCE_K = 293.15  # 20 °C, the reference temperature of ISO 1; temperatures are states relative to it
 AMBIENT = "ambient"
 DAY_S = 86400.0
+SENSOR_SIGMA_K = 0.5  # of a lagging sensor about its node before the first reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class ThermalNode:
     daily_k : float
         Prior amplitude of the daily swing (ambient only) [K].
     initial_k, initial_sigma_k : float
-        Prior relative to 20 °C [K].
+        Prior [K]: of the room relative to 20 °C, of another node relative to the room.
     """
 
     name: str
@@ -93,8 +94,13 @@ def network(
     n = len(labels)
     drift, diffusion, cov = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
     mean, power = np.zeros(n), np.zeros(n)
+    room = by_name[AMBIENT] if nodes else 0
     for i, node in enumerate(nodes):
-        mean[i], cov[i, i] = node.initial_k, node.initial_sigma_k**2
+        mean[i] = node.initial_k
+        # everything in a room starts near the room's temperature, whatever that is
+        cov[i, : len(nodes)] = cov[: len(nodes), i] = nodes[room].initial_sigma_k ** 2
+    for i, node in enumerate(nodes):
+        cov[i, i] = nodes[room].initial_sigma_k ** 2 + (0.0 if i == room else node.initial_sigma_k**2)
         diffusion[i, i] = node.walk_k_per_sqrt_s**2
         if node.name == AMBIENT:
             continue
@@ -121,7 +127,7 @@ def network(
         i, j = n - len(lags) + k, by_name[node_name]
         drift[i, i], drift[i, j] = -1.0 / lag_s, 1.0 / lag_s
         mean[i] = mean[j]
-        cov[i, i] = cov[j, j] + 0.25
-        cov[i, j] = cov[j, i] = cov[j, j]
+        cov[i, :i] = cov[:i, i] = cov[j, :i]
+        cov[i, i] = cov[j, j] + SENSOR_SIGMA_K**2
     inputs = {"tube_power": power} if power.any() else {}
     return Block(tuple(labels), ("K",) * n, drift, diffusion, mean, cov, inputs)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from models.combination import Combination
 from models.focal import bank_names, integrated_walk, ornstein_uhlenbeck, random_walk, warmup_bank
 from models.statespace import Block
-from models.thermal import ThermalNode, network, temperature
+from models.thermal import AMBIENT, ThermalNode, network, temperature
 from models.turning import sample_creep, stage_errors
 from twin.config import Config
-from twin.sections import Drift
+from twin.sections import Drift, Node
 
 AXES = "uvw"
 BODIES = ("source", "object")
+ROOM_SIGMA_K, NODE_SIGMA_K = 3.0, 1.0
 
 Motions = dict[str, Combination]  # "body.axis" → displacement [m]; marker mounts as "marker:NAME.axis"
 
@@ -38,8 +41,19 @@ def _node(config: Config, name: str) -> ThermalNode:
         node.random_walk_k_per_sqrt_h / 60.0,
         node.daily_k,
         0.0,
-        node.initial_sigma_k,
+        initial_sigma_k(config, node),
     )
+
+
+def initial_sigma_k(config: Config, node: Node) -> float:
+    """σ of a node's temperature before the first reading: of the room about 20 °C, of any other about the room's [K].
+
+    Where none is stated: 3 K for the room; for a node 1 K, and the steady rise that a tube which has long been on would give.
+    """
+    if node.initial_sigma_k is not None:
+        return node.initial_sigma_k
+    watts = config.source.voltage_kv * config.source.current_ua * 1e-3
+    return ROOM_SIGMA_K if node.name == AMBIENT else float(np.hypot(NODE_SIGMA_K, node.kelvin_per_watt * watts))
 
 
 def moving_bodies(config: Config) -> tuple[list[Block], Motions]:

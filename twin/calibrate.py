@@ -18,6 +18,7 @@ from models.turning import is_angle
 from sensors.reading import Reading
 from twin.align import Aligner
 from twin.assembly import Machine, assemble
+from twin.bodies import initial_sigma_k
 from twin.channels import channels_of
 from twin.config import Config
 from twin.correct import LATE_S, collect
@@ -163,7 +164,11 @@ def _opened(config: Config, grid_s: float) -> Config:
             "elements": tuple(e.model_copy(update={"sensitivity_sigma": 0.0}) for e in config.elements),
             "nodes": tuple(
                 n.model_copy(
-                    update={"initial_sigma_k": max(n.initial_sigma_k, START_SIGMA_K, 3.0 * n.kelvin_per_watt * watt)}
+                    update={
+                        "initial_sigma_k": max(
+                            initial_sigma_k(config, n), START_SIGMA_K, 3.0 * n.kelvin_per_watt * watt
+                        )
+                    }
                 )
                 for n in config.nodes
             ),

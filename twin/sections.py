@@ -117,7 +117,7 @@ class Node(Section):
     time_constant_min: Positive | None = None
     kelvin_per_watt: NonNegative = 0.0
     capacity_j_per_k: Positive | None = None
-    initial_sigma_k: Positive = 3.0
+    initial_sigma_k: Positive | None = None
 
 
 class Link(Section):

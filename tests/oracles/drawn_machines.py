@@ -100,10 +100,13 @@ def _heat(c, count, instants, per, rng):
     names = [n.name for n in c.nodes]
     lagged = [(ch.name, ch.at, ch.lag_s) for ch in c.channels if ch.at is not None and ch.lag_s > 0]
     n = {name: k for k, name in enumerate(names)}
-    state = rng.normal(size=(count, len(names))) * [x.initial_sigma_k for x in c.nodes]
+    watts = c.source.voltage_kv * c.source.current_ua * 1e-3
+    apart = [x.initial_sigma_k or math.hypot(1.0, x.kelvin_per_watt * watts) for x in c.nodes]
+    apart[n["ambient"]] = c.nodes[n["ambient"]].initial_sigma_k or 3.0
+    state = rng.normal(size=(count, len(names))) * apart
+    state[:, np.arange(len(names)) != n["ambient"]] += state[:, [n["ambient"]]]
     probe = np.stack([state[:, n[at]] + 0.5 * rng.normal(size=count) for _, at, _ in lagged], -1) if lagged else None
     swing = rng.normal(size=(2, count)) * c.nodes[n["ambient"]].daily_k / math.sqrt(2.0)
-    watts = c.source.voltage_kv * c.source.current_ua * 1e-3
 
     def capacity(node):
         if node.capacity_j_per_k is not None:

@@ -119,8 +119,10 @@ def _temperatures(config, rng, time, on, fault, settled):
     )[:, 0]
     x = np.empty((len(time), n))
     x[0] = np.concatenate(
-        [rng.normal(size=len(nodes)) * [node.initial_sigma_k for node in config.nodes], np.zeros(len(lagged))]
+        [rng.normal(size=len(nodes)) * [_initial_sigma(config, n) for n in config.nodes], np.zeros(len(lagged))]
     )
+    others = np.arange(len(nodes)) != nodes["ambient"]
+    x[0, : len(nodes)][others] += x[0, nodes["ambient"]]
     if settled:
         x[0, : len(nodes)] = x[0, nodes["ambient"]]
     for k, channel in enumerate(lagged):
@@ -196,3 +198,11 @@ def _flux(config, rng, time, on):
     level = np.log(config.detector.full_scale_counts / 2.0) + 0.5 * rng.normal()
     warm = _warm_up(rng, time, on, f.warmup_percent, f.warmup_min)
     return level + 1e-2 * (_walk(rng, time, f.random_walk_percent_per_sqrt_h) + warm)
+
+
+def _initial_sigma(config, node) -> float:
+    """Of the room about 20 °C, of other nodes about the room (docs/reference/configuration.md)."""
+    if node.initial_sigma_k is not None:
+        return node.initial_sigma_k
+    watts = config.source.voltage_kv * config.source.current_ua * 1e-3
+    return 3.0 if node.name == "ambient" else (1.0 + (node.kelvin_per_watt * watts) ** 2) ** 0.5

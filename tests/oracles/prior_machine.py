@@ -150,7 +150,7 @@ def _heat(config: Config, count: int, rng: np.random.Generator) -> dict[str, np.
     driven = expm(np.block([[rate, (gain * watts)[:, None]], [np.zeros((1, size + 3))]]) * DT)[:-1, -1]
     shake = np.array([n.random_walk_k_per_sqrt_h for n in config.nodes] + [0.0, 0.0]) * np.sqrt(DT / 3600.0)
     state = np.zeros(size + 2)
-    state[:size] = config.nodes[room].initial_sigma_k * rng.standard_normal()
+    state[:size] = (config.nodes[room].initial_sigma_k or 3.0) * rng.standard_normal()
     state[size:] = config.nodes[room].daily_k / np.sqrt(2.0) * rng.standard_normal(2)
     before = round(STOOD_H * 3600.0 / DT)
     noise = rng.standard_normal((before + count, size + 2)) * shake

@@ -62,10 +62,10 @@ def _absorb(r, N, tmp, v, s, gain, row, first, last, support):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _outputs(x, P, r, N, C, terms, fixed, state, G, GN, GNG, rows, mean, cov):
-    """Smoothed mean (q,) and covariance (q, q) of outputs, linearised at the smoothed state; leaves G = rows P.
+def _outputs(x, P, r, N, C, terms, fixed, points, t, state, G, GN, GNG, rows, mean, cov):
+    """Smoothed mean (q,) and covariance (q, q) of outputs; leaves G = rows P. Fixed rows are those already there.
 
-    Fixed rows are those already there.
+    Linearised at row t of ``points``, or at the smoothed state when there are none.
     """
     q, width = G.shape
     _times(r[: len(x)], P, state)
@@ -79,7 +79,11 @@ def _outputs(x, P, r, N, C, terms, fixed, state, G, GN, GNG, rows, mean, cov):
                 total += rows[a, terms.support[b]] * state[terms.support[b]]
             mean[a] = total
         else:
-            mean[a] = observe(state, rows[a], a, terms, C)
+            mean[a] = observe(points[t] if len(points) else state, rows[a], a, terms, C)
+            if len(points):
+                for b in range(first, last):
+                    i = terms.support[b]
+                    mean[a] += rows[a, i] * (state[i] - points[t, i])
         k = terms.support[first] if last > first else 0
         w = rows[a, k]
         for j in range(width):
@@ -127,6 +131,7 @@ def smooth_pass(
     N,
     C,
     wanted,
+    points,
     cross,
     out_mean,
     out_cov,
@@ -137,8 +142,9 @@ def smooth_pass(
     """Backward pass over stored steps; r (width,), N (width, width) come from the step after and are carried on.
 
     ``back`` is the transposed motion, ``seen`` the terms of the readings, ``wanted`` those of the q outputs, linearised at
-    the smoothed mean: out_mean (T, q), out_cov (T, q, q) are their smoothed mean and covariance. cross (T or 0, q, width)
-    is the covariance of the reference instant's outputs with the filtered state; out_cross (T, q, q) the smoothed one.
+    ``points`` (T, n), or at the smoothed mean (0, n): out_mean (T, q), out_cov (T, q, q) are their smoothed mean and
+    covariance. cross (T or 0, q, width) is the covariance of the reference instant's outputs with the filtered state;
+    out_cross (T, q, q) the smoothed one.
     step_stat/step_size (T or 0, n): score test for an additional shock to each state *before* the readings of a step,
     r_i²/N_ii and its size r_i/N_ii (de Jong & Penzer 1998, J. Am. Stat. Assoc. 93, 796).
     """
@@ -154,7 +160,9 @@ def smooth_pass(
         for a in range(q):
             observe(in_x[T - 1], rows[a], a, wanted, C[T - 1])
     for t in range(T - 1, -1, -1):
-        _outputs(in_x[t], in_P[t], r, N, C[t], wanted, fixed, state, G, GN, GNG, rows, out_mean[t], out_cov[t])
+        _outputs(
+            in_x[t], in_P[t], r, N, C[t], wanted, fixed, points, t, state, G, GN, GNG, rows, out_mean[t], out_cov[t]
+        )
         if len(cross):
             _crossed(cross[t], N, wanted, G, rows, tmp, out_cross[t])
         for j in range(m - 1, -1, -1):

@@ -276,7 +276,7 @@ def _try(
     packed: Packed, kf: KalmanFilter, steps: Steps, t: int, j: int, gate: Gate
 ) -> tuple[bool, Array, float, float, float]:
     x, h, terms = kf.x[:, 0], np.zeros(packed.n), packed.terms
-    placed = len(steps.around) > 0 and terms.curved[j]
+    placed = len(steps.around) > 0 and terms.paired[j]
     at = steps.around[t] if placed else x
     predicted = float(terms.constant[j])
     for a in range(terms.start[j], terms.start[j + 1]):
@@ -294,7 +294,7 @@ def _try(
     variance = float(steps.variances[t, j] + packed.floor_var[j])
     form = np.zeros((packed.n, packed.n))  # of the products: the row is x' form x beside its linear part
     for a in range(terms.start[j], terms.start[j + 1]):
-        if terms.other[a] >= 0:
+        if terms.bent[a]:
             weight = terms.weight[a] * (steps.covariates[t, terms.covariate[a]] if terms.covariate[a] >= 0 else 1.0)
             form[terms.state[a], terms.other[a]] += 0.5 * weight
             form[terms.other[a], terms.state[a]] += 0.5 * weight

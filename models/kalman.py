@@ -145,7 +145,7 @@ def curvature(P, waiting, pending, j, terms, cov):
     """
     shift, variance = 0.0, 0.0
     for a in range(terms.start[j], terms.start[j + 1]):
-        if terms.other[a] < 0:
+        if terms.bent[a] == 0:
             continue
         i, k = terms.state[a], terms.other[a]
         w = terms.weight[a]
@@ -153,7 +153,7 @@ def curvature(P, waiting, pending, j, terms, cov):
             w *= cov[terms.covariate[a]]
         shift += w * _entry(P, waiting, pending, i, k)
         for b in range(terms.start[j], terms.start[j + 1]):
-            if terms.other[b] < 0:
+            if terms.bent[b] == 0:
                 continue
             i2, k2 = terms.state[b], terms.other[b]
             w2 = terms.weight[b]
@@ -273,7 +273,7 @@ def filter_pass(
             v, s, r, used = 0.0, 0.0, 0.0, False
             for attempt in range(2):
                 r = R[t, j] + floor_var[j]
-                if terms.curved[j] and len(around) > 0:
+                if terms.paired[j] and len(around) > 0:
                     # a tangent at what is known from elsewhere, carried to where the filter stands
                     v = Z[t, j] - observe(around[t], h, j, terms, C[t]) - bent[t, j, 0]
                     for a in range(first, last):

@@ -64,15 +64,18 @@ class Terms(NamedTuple):
     other: IntArray  # second state of a product, or -1
     covariate: IntArray  # covariate index, or -1
     weight: Array
+    bent: IntArray  # 1 for a product that is treated to second order
     constant: Array
     support_start: IntArray
-    curved: IntArray  # 1 where row j has products
+    paired: IntArray  # 1 where row j has products
+    curved: IntArray  # 1 where row j has products that are treated to second order
     support: IntArray  # states that row j sees, ascending: support[support_start[j]:support_start[j+1]]
 
     @classmethod
     def of(cls, model: StateSpace, observations: Sequence[Observation]) -> Terms:
         """Pack observations of a model."""
         start, rows = [0], []
+        vague = {model.index(name) for name in model.vague}
         support_start, support = [0], []
         for observation in observations:
             rows += [(model.index(name), -1, -1, weight) for name, weight in observation.linear]
@@ -87,9 +90,11 @@ class Terms(NamedTuple):
             _ints([r[1] for r in rows]),
             _ints([r[2] for r in rows]),
             np.array([r[3] for r in rows], float),
+            _ints([r[1] >= 0 and not vague & {r[0], r[1]} for r in rows]),
             np.array([o.constant for o in observations], float),
             _ints(support_start),
             _ints([bool(o.products) for o in observations]),
+            _ints([any(not vague & {model.index(a), model.index(b)} for a, b, _ in o.products) for o in observations]),
             _ints(support),
         )
 

@@ -29,12 +29,15 @@ class Products:
 
     outputs: tuple[Observation, ...]
     states: tuple[str, ...]
+    vague: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, outputs: Sequence[Observation], rows: Sequence[Observation] = ()) -> Products:
+    def of(
+        cls, outputs: Sequence[Observation], rows: Sequence[Observation] = (), vague: Sequence[str] = ()
+    ) -> Products:
         """Find the products of outputs, and of the rows of readings that are to be linearised at the same states."""
         states = dict.fromkeys(s for o in (*outputs, *rows) for a, b, _ in o.products for s in (a, b))
-        return cls(tuple(outputs), tuple(states))
+        return cls(tuple(outputs), tuple(states), frozenset(vague))
 
     def extended(self) -> tuple[Observation, ...]:
         """Outputs, then the states of their products."""
@@ -44,46 +47,60 @@ class Products:
         """As :meth:`extended` without the products, whose tangent at the reference step is known only in the end."""
         return tuple(replace(o, products=()) for o in self.extended())
 
-    def _pairs(self, a: int) -> list[tuple[int, int, float]]:
+    @property
+    def known(self) -> bool:
+        """Whether all products are treated to second order."""
+        return not self.vague & set(self.states)
+
+    def _pairs(self, row: Observation, all_: bool = False) -> list[tuple[int, int, float]]:
         place = {s: len(self.outputs) + k for k, s in enumerate(self.states)}
-        return [(place[s], place[t], w) for s, t, w in self.outputs[a].products]
+        return [(place[s], place[t], w) for s, t, w in row.products if all_ or not self.vague & {s, t}]
 
     def curvature(self, cov: Array, rows: Sequence[Observation]) -> Array:
         """What tangents at the smoothed states miss in rows with products of these states, (T, m, 2): value, variance.
 
         ``cov`` (T, q + k, q + k) is that of the extended outputs.
         """
-        place = {s: len(self.outputs) + k for k, s in enumerate(self.states)}
         out = np.zeros((len(cov), len(rows), 2))
         for j, row in enumerate(rows):
-            for a, b, w in row.products:
-                i, k = place[a], place[b]
+            for i, k, w in self._pairs(row):
                 out[:, j, 0] += w * cov[:, i, k]
-                for a2, b2, w2 in row.products:
-                    i2, k2 = place[a2], place[b2]
+                for i2, k2, w2 in self._pairs(row):
                     out[:, j, 1] += w * w2 * (cov[:, i, i2] * cov[:, k, k2] + cov[:, i, k2] * cov[:, k, i2])
         return out
 
-    def finish(self, mean: Array, cov: Array, cross: Array, reference: int | None) -> tuple[Array, Array, Array]:
+    def points(self, names: Sequence[str], mean: Array, reference: int | None, at: Array | None) -> Array:
+        """Where the products' tangents touch at the reference step, (q + k,): at ``at`` (n,), or at the smoothed mean."""
+        found: Array = mean[reference or 0].copy()
+        if at is not None:
+            found[len(self.outputs) :] = [at[names.index(name)] for name in self.states]
+        return found
+
+    def finish(
+        self, mean: Array, cov: Array, cross: Array, reference: int | None, points: Array
+    ) -> tuple[Array, Array, Array]:
         """Outputs' mean (T, q), covariance and covariance with the reference step (T, q, q).
 
         Parameters
         ----------
         mean, cov : (T, q + k), (T, q + k, q + k) arrays
-            Of the extended outputs, by their tangents at the smoothed states.
+            Of the extended outputs, by their tangents.
         cross : (T, q + k, q + k) array
             Covariance of the straight outputs at the reference step (rows) with the extended ones.
+        points : (q + k,) array
+            Where the tangents touch at the reference step.
         """
         q = len(self.outputs)
         if not self.states:
             return mean, cov, cross
         values, spread, across = mean[:, :q].copy(), cov[:, :q, :q].copy(), cross[:, :q, :q].copy()
-        for a in range(q):
-            for i, j, w in self._pairs(a):
+        for a, row in enumerate(self.outputs):
+            if reference is not None:
+                for i, j, w in self._pairs(row, True):
+                    across[:, a] += w * (points[j] * cross[:, i, :q] + points[i] * cross[:, j, :q])
+            for i, j, w in self._pairs(row):
                 values[:, a] += w * cov[:, i, j]
-                if reference is not None:
-                    across[:, a] += w * (mean[reference, j] * cross[:, i, :q] + mean[reference, i] * cross[:, j, :q])
-                for k, m, w2 in self._pairs(a):
+                for k, m, w2 in self._pairs(row):
                     spread[:, a, a] += w * w2 * (cov[:, i, k] * cov[:, j, m] + cov[:, i, m] * cov[:, j, k])
                     if reference is not None:
                         across[:, a, a] += w * w2 * (cross[:, i, k] * cross[:, j, m] + cross[:, i, m] * cross[:, j, k])

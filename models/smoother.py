@@ -93,13 +93,15 @@ def smooth(
     two steps of one state lie closer than the readings can tell apart: they are then one. What is not decisive widens the
     last pass by its probability (:func:`_suspected`).
     """
-    packed, products = Packed.of(model), Products.of(outputs, model.observations)
+    packed, products = Packed.of(model), Products.of(outputs, model.observations, model.vague)
     terms = Terms.of(model, products.extended()), Terms.of(model, products.straight())
     policy = (gate or Gate()).for_model(model)
     wanted = {model.index(name): chance for name, chance in (step_states or {}).items() if min(chance) > 0}
     found: list[tuple[int, str, float]] = []
     for round_ in range(ROUNDS):
-        result, stat, size = _pass(model, packed, prior, steps, terms, reference, policy, run, bool(wanted), progress)
+        result, stat, size, at = _pass(
+            model, packed, prior, steps, terms, reference, policy, run, bool(wanted), progress
+        )
         odds = _log_odds(stat, size, wanted, {t for t, _, _ in found})
         new = _decisive(odds, size, wanted)
         if new is None or round_ == ROUNDS - 1:
@@ -111,13 +113,23 @@ def smooth(
         steps = replace(steps, opened=opened)
     if wanted:
         steps = replace(steps, opened=steps.opened + _suspected(odds, stat, size, wanted))
-    bent = any(o.products for o in model.observations)
-    for _ in range(LINEARISATIONS if bent else int(bool(wanted))):
+    first, first_at, bent = result, at, any(o.products for o in model.observations)
+    for _ in range((LINEARISATIONS if products.known else 1) if bent else int(bool(wanted))):
         if bent:
             steps = _linearised(model, products, steps, result)
-        result, _, _ = _pass(model, packed, prior, steps, terms, reference, policy, run, False, progress)
-    mean, cov, cross = products.finish(result.mean, result.cov, result.cross, reference)
+        result, _, _, at = _pass(model, packed, prior, steps, terms, reference, policy, run, False, progress)
+    mean, cov, cross = _finished(model, products, result, reference, at)
+    if not products.known:
+        # along a course into which a temperature that nobody reads was smoothed, the covariance would come out too small
+        _, cov, cross = _finished(model, products, first, reference, first_at)
     return replace(result, mean=mean, cov=cov, cross=cross, steps=tuple(sorted(found)))
+
+
+def _finished(
+    model: StateSpace, products: Products, result: Smoothed, reference: int | None, at: Array | None
+) -> tuple[Array, Array, Array]:
+    points = products.points(model.names, result.mean, reference, at)
+    return products.finish(result.mean, result.cov, result.cross, reference, points)
 
 
 def _linearised(model: StateSpace, products: Products, steps: Steps, result: Smoothed) -> Steps:
@@ -189,7 +201,7 @@ def _pass(
     run: Engine,
     want_steps: bool,
     progress: Callable[[float], None] | None,
-) -> tuple[Smoothed, Array, Array]:
+) -> tuple[Smoothed, Array, Array, Array | None]:
     terms, straight = both
     count, n, q, width = len(steps), packed.n, len(terms.constant), packed.forward.noise.shape[1]
     size = _chunk(packed)
@@ -210,7 +222,7 @@ def _pass(
             progress(0.5 * (first + len(part)) / count)
     mean, cov, out_cross = np.empty((count, q)), np.empty((count, q, q)), np.zeros((count, q, q))
     stat, shock = (np.empty((count, n)), np.empty((count, n))) if want_steps else (np.empty((0, n)), np.empty((0, n)))
-    r, information = np.zeros(width), np.zeros((width, width))
+    r, information, at = np.zeros(width), np.zeros((width, width)), None
     for number, first in reversed(list(enumerate(starts))):
         part = steps.part(first, first + size)
         last = first + len(part)
@@ -219,6 +231,10 @@ def _pass(
         carried = np.zeros((0, q, width))
         if reference is not None and last > reference:
             carried = _cross(packed, straight, record, part, crosses[number], reference - first)
+        # outputs are linearised where the readings were; where all becomes known, at what is known in the end
+        points = part.around if len(part.around) else record.mean if model.vague else np.zeros((0, n))
+        if len(points) and reference is not None and first <= reference < last:
+            at = points[reference - first].copy()
         smooth_pass(
             packed.back,
             packed.terms,
@@ -232,6 +248,7 @@ def _pass(
             information,
             np.ascontiguousarray(part.covariates),
             terms,
+            points,
             carried,
             mean[first:last],
             cov[first:last],
@@ -242,7 +259,7 @@ def _pass(
         record = None
         if progress is not None:
             progress(1.0 - 0.5 * first / count)
-    return Smoothed(mean, cov, out_cross, reference or 0, (), loglik), stat, shock
+    return Smoothed(mean, cov, out_cross, reference or 0, (), loglik), stat, shock, at
 
 
 def _chunk(packed: Packed) -> int:

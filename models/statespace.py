@@ -129,6 +129,7 @@ class StateSpace:
     input_matrix: Array
     mean: Array
     cov: Array
+    vague: tuple[str, ...] = ()  # states that nothing ties down: products with them keep to their tangent
 
     @classmethod
     def assemble(
@@ -137,8 +138,14 @@ class StateSpace:
         observations: Sequence[Observation],
         step_s: float,
         covariates: Sequence[str] = (),
+        vague: Sequence[str] = (),
     ) -> StateSpace:
-        """Join blocks (independent a priori) and discretise them exactly at ``step_s`` [s]."""
+        """Join blocks (independent a priori) and discretise them exactly at ``step_s`` [s].
+
+        A product of states is treated to second order, which is right where each factor becomes known. A factor that no
+        reading ties down (``vague``: the temperature of a node that no thermometer reads, in a room that none reads) is
+        known through the product alone: there the second order would take what the readings say for noise.
+        """
         names = tuple(name for block in blocks for name in block.names)
         if len(set(names)) != len(names):
             raise ModelError(f"two states share a name: {sorted({n for n in names if names.count(n) > 1})}")
@@ -174,6 +181,7 @@ class StateSpace:
             input_matrix,
             np.concatenate([block.mean for block in blocks]),
             block_diag(*(block.cov for block in blocks)),
+            tuple(vague),
         )
 
     @property
@@ -184,7 +192,9 @@ class StateSpace:
     @property
     def model_id(self) -> str:
         """Hash of everything that defines the state and its evolution (16 hex digits)."""
-        digest = hashlib.sha256(repr((self.names, self.inputs, self.covariates, self.observations)).encode())
+        digest = hashlib.sha256(
+            repr((self.names, self.inputs, self.covariates, self.observations, self.vague)).encode()
+        )
         for array in (self.transition, self.noise, self.input_matrix, self.mean, self.cov):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]

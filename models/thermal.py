@@ -33,7 +33,7 @@ class ThermalNode:
     daily_k : float
         Prior amplitude of the daily swing (ambient only) [K].
     initial_k, initial_sigma_k : float
-        Prior [K]: of the room relative to 20 °C, of another node relative to the room.
+        Prior [K]: of the room relative to 20 °C, of another node relative to the room, or to 20 °C, too.
     """
 
     name: str
@@ -61,7 +61,10 @@ def temperature(node: str) -> str:
 
 
 def network(
-    nodes: Sequence[ThermalNode], links: Sequence[tuple[str, str, float]], lags: Sequence[tuple[str, str, float]] = ()
+    nodes: Sequence[ThermalNode],
+    links: Sequence[tuple[str, str, float]],
+    lags: Sequence[tuple[str, str, float]] = (),
+    near_room: bool = True,
 ) -> Block:
     """Linear network ``C_i dT_i/dt = Σ_j G_ij (T_j - T_i) + P_i`` (physics of conduction between lumps, G symmetric).
 
@@ -72,6 +75,9 @@ def network(
         Between nodes other than ambient.
     lags : sequence of (label, node, lag [s])
         A sensor that follows its node with a first-order lag becomes a state of its own.
+    near_room : bool
+        Nodes start near the room's temperature, whatever that is; otherwise each by itself near 20 °C, which is wider and
+        leaves the estimator more room where no thermometer reads the room.
 
     Notes
     -----
@@ -96,11 +102,7 @@ def network(
     mean, power = np.zeros(n), np.zeros(n)
     room = by_name[AMBIENT] if nodes else 0
     for i, node in enumerate(nodes):
-        mean[i] = node.initial_k
-        # everything in a room starts near the room's temperature, whatever that is
-        cov[i, : len(nodes)] = cov[: len(nodes), i] = nodes[room].initial_sigma_k ** 2
-    for i, node in enumerate(nodes):
-        cov[i, i] = nodes[room].initial_sigma_k ** 2 + (0.0 if i == room else node.initial_sigma_k**2)
+        mean[i], cov[i, i] = node.initial_k, node.initial_sigma_k**2
         diffusion[i, i] = node.walk_k_per_sqrt_s**2
         if node.name == AMBIENT:
             continue
@@ -109,6 +111,10 @@ def network(
             drift[i, by_name[AMBIENT]] += 1.0 / node.time_constant_s
         if node.kelvin_per_watt > 0 and node.capacity is not None:
             power[i] = 1.0 / node.capacity
+    if near_room and nodes:
+        shared = nodes[room].initial_sigma_k ** 2
+        cov[: len(nodes), : len(nodes)] += shared
+        cov[room, room] -= shared
     for a, b, conductance in links:
         for here, there in ((by_name[a], by_name[b]), (by_name[b], by_name[a])):
             capacity = nodes[here].capacity

@@ -12,7 +12,7 @@ from models.flux import LEVEL
 from models.geometry import ConeBeam
 from models.spot import SPOT
 from models.statespace import Observation, StateSpace
-from models.thermal import REFERENCE_K, temperature
+from models.thermal import AMBIENT, REFERENCE_K, temperature
 from models.turning import is_angle
 from twin.bodies import AXES, BODIES, moving_bodies, thermal_blocks
 from twin.config import Config
@@ -75,8 +75,19 @@ def assemble(config: Config) -> Machine:
     outputs = machine_outputs(pose, motions, fluxes)
     angles = (name for o in (*observations, *outputs) for _, name, _ in o.covariates if is_angle(name))
     covariates = [*flux_covariates(config), *dict.fromkeys(angles)]
-    model = StateSpace.assemble(blocks, observations, config.estimator.grid_s, covariates)
+    model = StateSpace.assemble(blocks, observations, config.estimator.grid_s, covariates, _vague(config))
     return Machine(config, pose, model, outputs, _rearmed(model), _gate(config, model), _step_rates(config, model))
+
+
+def _vague(config: Config) -> list[str]:
+    """Temperatures that no thermometer reads, neither on the node nor, for a node that follows the room, in the room."""
+    read = {c.at for c in config.channels if c.at is not None}
+    room = AMBIENT in read
+    return [
+        temperature(n.name)
+        for n in config.nodes
+        if n.name not in read and not (room and n.time_constant_min is not None)
+    ]
 
 
 def _thermometer(channel: ChannelSection) -> Observation:

@@ -27,7 +27,11 @@ def thermal_blocks(config: Config) -> list[Block]:
         return []
     lagged = [(c.name, c.at, c.lag_s) for c in config.channels if c.at is not None and c.lag_s > 0]
     links = [(link.a, link.b, link.conductance_w_per_k) for link in config.links]
-    return [network([_node(config, node.name) for node in config.nodes], links, lagged)]
+    return [network([_node(config, node.name) for node in config.nodes], links, lagged, _room_is_read(config))]
+
+
+def _room_is_read(config: Config) -> bool:
+    return any(c.at == AMBIENT for c in config.channels)
 
 
 def _node(config: Config, name: str) -> ThermalNode:
@@ -49,11 +53,13 @@ def initial_sigma_k(config: Config, node: Node) -> float:
     """σ of a node's temperature before the first reading: of the room about 20 °C, of any other about the room's [K].
 
     Where none is stated: 3 K for the room; for a node 1 K, and the steady rise that a tube which has long been on would give.
+    Where no thermometer reads the room every node is by itself, 3 K about 20 °C.
     """
     if node.initial_sigma_k is not None:
         return node.initial_sigma_k
     watts = config.source.voltage_kv * config.source.current_ua * 1e-3
-    return ROOM_SIGMA_K if node.name == AMBIENT else float(np.hypot(NODE_SIGMA_K, node.kelvin_per_watt * watts))
+    alone = node.name == AMBIENT or not _room_is_read(config)
+    return ROOM_SIGMA_K if alone else float(np.hypot(NODE_SIGMA_K, node.kelvin_per_watt * watts))
 
 
 def moving_bodies(config: Config) -> tuple[list[Block], Motions]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy.special import gammainc, gammaincinv
 from models.blur import Budget, f10
 from models.estimate import Array
 from models.statespace import StateSpace, discretise
+
+Tangent = Callable[[Array], tuple[Array, Array]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ def propagate(
     count: int,
     information: Array | None = None,
     past_cross: Array | None = None,
+    tangent: Tangent | None = None,
 ) -> Path:
     """Carry a belief ahead without readings, or (``information``) with readings as they come now.
 
@@ -61,6 +65,9 @@ def propagate(
 
     past_cross : (A, n) array, optional
         Covariance of quantities of the past with the present state.
+    tangent : function, optional
+        Outputs (q,) and their rows (q, n) at a state. A sensitivity matters as much as its temperature will differ from the
+        reference, so outputs with products are linearised anew at every instant of the expected course.
 
     Notes
     -----
@@ -70,14 +77,14 @@ def propagate(
     step = horizon_s / (count - 1)
     transition, noise, driven = discretise(model.drift, model.diffusion, model.input_rates, step)
     n, q = len(mean), len(rows)
-    x, p = (mean if information is None else np.zeros(n)).copy(), cov.copy()
+    x, p = mean.copy(), cov.copy()
     means, covs = np.empty((count, q)), np.zeros((count, q, count, q))
     carried: list[Array] = []  # Cov(past outputs, state now), one (q, n) per past instant
     before = np.zeros((0, n)) if past_cross is None else past_cross
     past = np.empty((len(before), count, q))
     for k in range(count):
         if k > 0:
-            x = transition @ x + (driven @ inputs if information is None else 0.0)
+            x = transition @ x + driven @ inputs
             p = transition @ p @ transition.T + noise
             through = transition
             if information is not None:
@@ -87,7 +94,8 @@ def propagate(
                 through = shrink @ transition
             carried = [c @ through.T for c in carried]
             before = before @ through.T
-        means[k] = rows @ x
+        values, rows = (rows @ x, rows) if tangent is None else tangent(x)
+        means[k] = values if information is None else 0.0
         past[:, k, :] = before @ rows.T
         covs[k, :, k, :] = rows @ p @ rows.T
         for j, c in enumerate(carried):

@@ -191,6 +191,12 @@ class Twin:
         shift, bent = output_curvature(belief.cov, covariates, self._terms)
         return Outputs(mean + shift, rows @ belief.cov @ rows.T + np.diag(bent), rows)
 
+    def tangent(self, mean: Array, turning: bool = True) -> tuple[Array, Array]:
+        """Outputs and their rows (q, n) at another state mean, covariates as they are now."""
+        rows = np.zeros((len(OUTPUTS), self._packed.n))
+        covariates = self._covariates if turning else still(self.machine.model, self._covariates)
+        return output_rows(mean, covariates, self._terms, rows), rows
+
     @property
     def inputs(self) -> Array:
         """Known inputs as they are now."""

@@ -95,9 +95,16 @@ def look_ahead(twin: Twin) -> Outlook:
     past_cross = (
         np.zeros((0, len(model.names))) if anchors is None else anchors.cross.reshape(count * 2, len(model.names))
     )
+
+    def tangent(mean: Array) -> tuple[Array, Array]:
+        values, there = twin.tangent(mean, turning=False)
+        return values[list(SHIFTS)], np.ascontiguousarray(there[list(SHIFTS)])
+
     worst = []
     for information in (None, twin.information_rate()):
-        path = propagate(model, belief.mean, belief.cov, rows, twin.inputs, horizon, points, information, past_cross)
+        path = propagate(
+            model, belief.mean, belief.cov, rows, twin.inputs, horizon, points, information, past_cross, tangent
+        )
         axes = []
         for k in range(2):
             past_mean, past_cov = np.zeros(count), np.zeros((count, count))

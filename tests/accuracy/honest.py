@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import math
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 
 import numpy as np
 
 from models import engine as e
 from models.anchors import Anchors
-from models.forecast import propagate
+from models.forecast import Tangent, propagate
 from models.kalman import output_rows
 from models.packing import Packed, Terms
 from models.smoother import smooth
@@ -30,12 +33,24 @@ from twin.stepping import expecting
 
 START_S = 1.7e9 - 1.7e9 % 3600.0
 LEAD_H = 2.0
-BATCH = 50
+BATCH = 25
 Z95 = 1.959964
 HORIZONS_H = (0.5, 2.0, 8.0)
 SCAN_S = 1800.0  # the live scan begins when the tube has been on for half an hour
 SHIFTS = ("shift.u", "shift.v")
 PHASES = ("warm-up", "steady", "after a step")
+
+
+def _none() -> list[int]:
+    return [0, 0]
+
+
+def _floats() -> dict[str, float]:
+    return defaultdict(float)
+
+
+def _counts() -> dict[str, list[int]]:
+    return defaultdict(_none)
 
 
 @dataclass
@@ -44,9 +59,9 @@ class Score:
 
     held: int = 0
     count: int = 0
-    held_by: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    ours: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    knowing: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    held_by: dict[str, list[int]] = field(default_factory=_counts)
+    ours: dict[str, float] = field(default_factory=_floats)
+    knowing: dict[str, float] = field(default_factory=_floats)
 
     def take(
         self, name: str, error: np.ndarray, std: np.ndarray, known_error: np.ndarray, known_std: np.ndarray
@@ -58,6 +73,15 @@ class Score:
         self.held_by[name][1] += error.size
         self.ours[name] += interval_score(error, std)
         self.knowing[name] += interval_score(known_error, known_std)
+
+    def add(self, other: Score) -> None:
+        """Take another count in."""
+        self.held, self.count = self.held + other.held, self.count + other.count
+        for name, score in other.ours.items():
+            self.ours[name] += score
+            self.knowing[name] += other.knowing[name]
+            for i in (0, 1):
+                self.held_by[name][i] += other.held_by[name][i]
 
     @property
     def coverage(self) -> float:
@@ -156,20 +180,12 @@ class Judge:
         self.machine = assemble(self.config)
         self.scores: Scores = defaultdict(Score)
         self.names = [n for n in OUTPUTS if n != "magnification"]
-        drift = self.config.drift
-        self.names = [n for n in self.names if not (n == "flux" and not self.machine.has_flux)]
-        del drift
 
-    def run(self, runs: int, seed: int, progress: bool = False) -> None:
+    def run(self, runs: int, seed: int) -> None:
         """Draw and judge ``runs`` machines."""
         hours = LEAD_H + self.config.scan.duration_h
-        done = 0
-        while done < runs:
-            for k, drawn in enumerate(draw(self.config, hours, min(BATCH, runs - done), seed + done)):
-                self.one(drawn, np.random.default_rng([seed, done + k]))
-            done += min(BATCH, runs - done)
-            if progress:
-                print(f"{done} of {runs}", flush=True)
+        for k, drawn in enumerate(draw(self.config, hours, runs, seed)):
+            self.one(drawn, np.random.default_rng([seed, k]))
 
     def one(self, drawn: Drawn, rng: np.random.Generator) -> None:
         """One machine: live estimates, forecasts, corrections, and the same by the estimator that knows."""
@@ -200,7 +216,7 @@ class Judge:
                 if k in ahead:
                     out = twin.outputs()
                     belief = e.Belief(twin.belief.mean, twin.belief.cov, twin.belief.gated_run)
-                    ours = look(twin.machine, belief, out.rows, twin.inputs)
+                    ours = look(twin.machine, belief, out.rows, twin.inputs, twin.tangent)
                     theirs = told.look(k)
                     for i, hours in enumerate(HORIZONS_H):
                         then = k + round(hours * 3600 / LATTICE_S)
@@ -289,8 +305,11 @@ class Told:
         self._change = self._changes(round(SCAN_S / LATTICE_S))
 
     def _out(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._tangent(self.record.mean[k], k)
+
+    def _tangent(self, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         rows = np.zeros((len(OUTPUTS), len(self.model.names)))
-        mean = output_rows(self.record.mean[k], np.ascontiguousarray(self.steps.covariates[k]), self.terms, rows)
+        mean = output_rows(x, np.ascontiguousarray(self.steps.covariates[k]), self.terms, rows)
         return mean, rows
 
     def at(self, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -323,7 +342,7 @@ class Told:
         """Forecasts from a lattice instant."""
         _, rows = self._out(k)
         belief = e.Belief(self.record.mean[k], np.ascontiguousarray(self.record.cov[k]), np.zeros(0, np.int64))
-        return look(self.machine, belief, rows, self.steps.inputs[k])
+        return look(self.machine, belief, rows, self.steps.inputs[k], lambda x: self._tangent(x, k))
 
     def corrections(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Smoothed differences to the first projection and their σ."""
@@ -339,9 +358,13 @@ class Told:
         return mean[frames], np.sqrt(variance[frames])
 
 
-def look(machine: Machine, belief: e.Belief, rows: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def look(
+    machine: Machine, belief: e.Belief, rows: np.ndarray, inputs: np.ndarray, tangent: Tangent
+) -> tuple[np.ndarray, np.ndarray]:
     """Forecast change of the outputs from now to the three horizons, and its σ."""
-    path = propagate(expecting(machine), belief.mean, belief.cov, rows, inputs, HORIZONS_H[-1] * 3600.0, 17)
+    path = propagate(
+        expecting(machine), belief.mean, belief.cov, rows, inputs, HORIZONS_H[-1] * 3600.0, 17, None, None, tangent
+    )
     index = [round(h * 2) for h in HORIZONS_H]
     variance = [np.diag(path.cov[i, :, i] + path.cov[0, :, 0] - path.cov[0, :, i] - path.cov[i, :, 0]) for i in index]
     return path.mean[index] - path.mean[0], np.sqrt(np.maximum(variance, 0.0))
@@ -373,6 +396,27 @@ def forecast_instants(drawn: Drawn) -> dict[int, str]:
     return found
 
 
+def part(profile: str, runs: int, seed: int) -> Scores:
+    """A share of the runs, for one process."""
+    judge = Judge(profile)
+    judge.run(runs, seed)
+    return dict(judge.scores)
+
+
+def judged(profile: str, runs: int, seed: int, progress: Callable[[int], None] | None = None) -> Judge:
+    """``runs`` machines in shares of ``BATCH``, on as many processes as there are cores."""
+    whole = Judge(profile)
+    seeds = range(seed, seed + runs, BATCH)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        shares = pool.map(part, [profile] * len(seeds), [min(BATCH, seed + runs - s) for s in seeds], seeds)
+        for k, share in enumerate(shares):
+            for key, score in share.items():
+                whole.scores[key].add(score)
+            if progress is not None:
+                progress(min((k + 1) * BATCH, runs))
+    return whole
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
@@ -380,8 +424,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--profile", default="xrm2-nanoct")
     given = parser.parse_args()
-    judge = Judge(given.profile)
-    judge.run(given.runs, given.seed, progress=True)
+    judge = judged(given.profile, given.runs, given.seed, lambda done: print(f"{done} of {given.runs}", flush=True))
     print(judge.table())
 
 

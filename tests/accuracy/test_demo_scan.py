@@ -52,5 +52,8 @@ def test_correction_gives_the_promised_resolution_nearly_back(runs):
     for gain, predicted in runs:
         assert gain.uncorrected_um > 2.0 * gain.promised_um
         assert gain.corrected_um < 1.3 * gain.promised_um
-        assert predicted.corrected_um == pytest.approx(gain.corrected_um, rel=0.1)
+        # what is predicted is the blur to be expected of such scans, not that of this one
+        assert predicted.corrected_um == pytest.approx(gain.corrected_um, rel=0.15)
         assert predicted.promised_um == gain.promised_um
+    mean = np.mean([predicted.corrected_um / gain.corrected_um for gain, predicted in runs])
+    assert mean == pytest.approx(1.0, abs=0.1)

@@ -271,6 +271,7 @@ def predict_resolution(
     budget = budget_of(machine.config)
     pose = machine.pose
     drift = pose.object_plane_m(correction.shift_px)
+    drift = drift - drift.mean(axis=0)  # every reconstruction finds its own centre of rotation
     angle = np.deg2rad(correction.angle_deg)
     scale = float(pose.object_plane_m(np.array(1.0)))
     known = _at_projections(machine, smoothed, correction.time, angle, only_blur=True)

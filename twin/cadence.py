@@ -57,7 +57,7 @@ def allowed_blur_m(budget: Budget, target_f10: float) -> float:
     A Gaussian spot of σ 1 µm loses 5 % of its resolution to a straight drift of 0.47 FWHM, which has σ = D/√12:
 
     >>> spot = Budget(1e-6, 0.0, 0.0, 0.0, 1e-12)
-    >>> round(allowed_blur_m(spot, f10(spot) / 1.05) * np.sqrt(12.0) / 2.355e-6, 2)
+    >>> round(float(allowed_blur_m(spot, f10(spot) / 1.05) * np.sqrt(12.0) / 2.355e-6), 2)
     0.47
     """
     if f10(budget) <= target_f10:

@@ -175,7 +175,7 @@ def chance_of(config: Config, wait_h: float, start: Belief | None = None) -> Cha
 def _ready(points: Sequence[tuple[float, float]], confidence: float) -> float:
     """Shortest wait from which on the probability stays above ``confidence``, between two tried ones by a straight line.
 
-    >>> float(_ready([(0.0, 0.2), (1.0, 0.9), (2.0, 1.0)], 0.95))
+    >>> round(float(_ready([(0.0, 0.2), (1.0, 0.9), (2.0, 1.0)], 0.95)), 6)
     1.5
     """
     last = points[-1]

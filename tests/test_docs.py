@@ -325,6 +325,7 @@ def test_readme_has_its_parts_in_order() -> None:
     heads = re.findall(r"^## (.*)$", page, flags=re.M)
     assert heads == [
         "Install", "A demonstration in a minute", "Your first configuration", "A log you already have",
+        "Before a scan, and from a record",
         "Corrections into reconstruction", "Grafana", "Where next",
     ]  # fmt: skip
     picture = page.index("docs/images/status-page.png")

@@ -270,11 +270,11 @@ def predict_resolution(
     """
     budget = budget_of(machine.config)
     pose = machine.pose
-    drift = pose.object_plane_m(correction.shift_px)
-    drift = drift - drift.mean(axis=0)  # every reconstruction finds its own centre of rotation
     angle = np.deg2rad(correction.angle_deg)
     scale = float(pose.object_plane_m(np.array(1.0)))
     known = _at_projections(machine, smoothed, correction.time, angle, only_blur=True)
+    shift = OUTPUTS.index("shift.u")
+    drift = pose.object_plane_m(known.mean[:, shift : shift + 2])
     left = 0.0
     for k in range(2):
         i = OUTPUTS.index("shift.u") + k

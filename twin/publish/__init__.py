@@ -14,6 +14,7 @@ from twin.publish.series import (
     series_lines,
     spot_lines,
     state_lines,
+    step_lines,
 )
 from twin.publish.spool_files import SpoolError, SpoolStatus
 from twin.publish.target import PublishError
@@ -37,4 +38,5 @@ __all__ = [
     "series_lines",
     "spot_lines",
     "state_lines",
+    "step_lines",
 ]

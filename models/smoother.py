@@ -15,7 +15,7 @@ from models.packing import Packed, Terms
 from models.products import Products
 from models.statespace import Observation, StateSpace
 
-CHUNK_BYTES = 32 * 2**20  # of what the forward pass leaves for the backward one
+CHUNK_BYTES = 64 * 2**20  # of what the forward pass leaves for the backward one
 LINEARISATIONS = 2  # of products, at the states as they are known from all readings
 ROUNDS = 12  # of the search for steps, one step each
 
@@ -71,7 +71,7 @@ def smooth(
 ) -> Smoothed:
     """Smooth outputs (weighted sums and products of states, written like observations) over all steps.
 
-    The forward pass keeps one belief per chunk (as many steps as fill 32 MB); the backward pass filters each chunk again,
+    The forward pass keeps one belief per chunk (as many steps as fill 64 MB); the backward pass filters each chunk again,
     so memory is independent of the length but for the outputs. Steps in ``step_states`` (state → expected steps in the
     interval) are searched by the score test of the backward pass and opened where it is decisive, until none is left.
 

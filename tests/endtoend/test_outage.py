@@ -254,7 +254,10 @@ def test_ages_and_standing_alerts_went_on_every_minute(run):
     assert age[-1] - age[0] > 1000 * (BEFORE_S + OUTAGE_S - 90)
 
 
-@pytest.mark.parametrize(("panel", "query"), all_queries())
+# this machine has no accelerometer and its spot doesn't step: tests/dashboards asks those queries of data that has both
+@pytest.mark.parametrize(
+    ("panel", "query"), [q for q in all_queries() if not any(w in str(q.id) for w in ("Vibration", "annotation:Steps"))]
+)
 def test_every_query_of_the_dashboard_returns_data_of_this_run(run, panel, query):
     found = run.influx.query(DATABASE, filled(query, run.begin + 200.0, Tags("lab-1", "small")))
     assert found, "no series"

@@ -25,6 +25,8 @@ class Products:
     outputs : tuple of Observation, length q
     states : tuple of str, length k
         States that occur in a product; they are outputs q … q+k-1 of :meth:`extended`.
+    vague : frozenset of str
+        States whose products keep to their tangent (``StateSpace.vague``).
     """
 
     outputs: tuple[Observation, ...]

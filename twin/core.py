@@ -185,17 +185,17 @@ class Twin:
         return self._outputs(self.belief, turning)
 
     def _outputs(self, belief: Belief, turning: bool) -> Outputs:
-        rows = np.zeros((len(OUTPUTS), self._packed.n))
-        covariates = self._covariates if turning else still(self.machine.model, self._covariates)
-        mean = output_rows(belief.mean, covariates, self._terms, rows)
-        shift, bent = output_curvature(belief.cov, covariates, self._terms)
+        mean, rows = self.tangent(belief.mean, turning)
+        shift, bent = output_curvature(belief.cov, self._seen_at(turning), self._terms)
         return Outputs(mean + shift, rows @ belief.cov @ rows.T + np.diag(bent), rows)
 
     def tangent(self, mean: Array, turning: bool = True) -> tuple[Array, Array]:
         """Outputs and their rows (q, n) at another state mean, covariates as they are now."""
         rows = np.zeros((len(OUTPUTS), self._packed.n))
-        covariates = self._covariates if turning else still(self.machine.model, self._covariates)
-        return output_rows(mean, covariates, self._terms, rows), rows
+        return output_rows(mean, self._seen_at(turning), self._terms, rows), rows
+
+    def _seen_at(self, turning: bool) -> Array:
+        return self._covariates if turning else still(self.machine.model, self._covariates)
 
     @property
     def inputs(self) -> Array:
@@ -206,8 +206,7 @@ class Twin:
         """Information per second that readings have brought over the last hour, (n, n); the stage held at angle 0."""
         n = self._packed.n
         rows = np.zeros((len(self.machine.model.channels), n))
-        held = still(self.machine.model, self._covariates)
-        output_rows(self.belief.mean, held, self._packed.terms, rows)
+        output_rows(self.belief.mean, self._seen_at(False), self._packed.terms, rows)
         return np.asarray((rows.T * self._rates) @ rows)
 
     def snapshot(self) -> dict[str, Any]:

@@ -21,21 +21,12 @@ SENSITIVITY_KNOWN = {
 def small() -> Machine:
     """12 states, 4 channels: XRM-II's room, stage and target, walks and creep in the image plane, one textured marker."""
     config = _known(load_profile("xrm2-nanoct"))
-    source = config.drift.source.model_copy(
-        update={
-            "warmup_um": (0.0, 0.0, 0.0),
-            "random_walk_um_per_sqrt_h": (0.05, 0.05, 0.0),
-            "steps_per_day": 0.0,
-            "step_um": (0.0, 0.0, 0.0),
-        }
-    )
-    creep = Drift(random_walk_um_per_sqrt_h=(0.03, 0.03, 0.0))
     channels = tuple(c for c in config.channels if c.quantity in ("temperature", "marker_shift"))
-    return _sized(config, Drifts(source=source, object=creep), channels, (12, 4))
+    return _sized(config, _in_the_plane(config, 0.0, 0.03), channels, (12, 4))
 
 
 def large() -> Machine:
-    """30 states, 40 channels: the FXE 160's tube, stage, wire and warm-up with 32 thermometers and three more wires."""
+    """30 states, 40 channels: the FXE 160's tube, stage and warm-up, 32 thermometers, and four spheres for its wire."""
     config = _known(load_profile("fxe160-submicron"))
     more = ("detector_arm", "table", "cabinet", "manipulator")
     nodes = (
@@ -43,15 +34,6 @@ def large() -> Machine:
         *(Node(name=n, time_constant_min=60.0 + 20.0 * k, capacity_j_per_k=500.0) for k, n in enumerate(more)),
     )
     links = (*config.links, *(Link(a="stage", b=n, conductance_w_per_k=0.05) for n in more))
-    source = config.drift.source.model_copy(
-        update={
-            "warmup_um": (1.0, 0.0, 0.0),
-            "random_walk_um_per_sqrt_h": (0.05, 0.05, 0.0),
-            "steps_per_day": 0.0,
-            "step_um": (0.0, 0.0, 0.0),
-        }
-    )
-    creep = Drift(random_walk_um_per_sqrt_h=(0.02, 0.02, 0.0))
     markers = tuple(
         Marker(name=f"ball{k}", kind="sphere", source_marker_mm=0.6 + 0.3 * k, mount_random_walk_um_per_sqrt_h=0.0)
         for k in range(4)
@@ -75,7 +57,20 @@ def large() -> Machine:
         for axis in ("u", "v")
     ]  # fmt: skip
     config = config.model_copy(update={"nodes": nodes, "links": links, "markers": markers})
-    return _sized(config, Drifts(source=source, object=creep), tuple(channels), (30, 40))
+    return _sized(config, _in_the_plane(config, 1.0, 0.02), tuple(channels), (30, 40))
+
+
+def _in_the_plane(config: Config, warmup_um: float, creep_um: float) -> Drifts:
+    """Walks of source and object along u and v, a warm-up along u at most, no steps."""
+    source = config.drift.source.model_copy(
+        update={
+            "warmup_um": (warmup_um, 0.0, 0.0),
+            "random_walk_um_per_sqrt_h": (0.05, 0.05, 0.0),
+            "steps_per_day": 0.0,
+            "step_um": (0.0, 0.0, 0.0),
+        }
+    )
+    return Drifts(source=source, object=Drift(random_walk_um_per_sqrt_h=(creep_um, creep_um, 0.0)))
 
 
 def _known(config: Config) -> Config:

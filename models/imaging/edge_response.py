@@ -1,0 +1,225 @@
+"""Edge response: the profile across an edge on a scale finer than the pixels, from the pixels' own distances to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.estimate import Array, ModelError
+from models.imaging.edge import StraightEdge
+from models.imaging.edge_kernel import binned, residuals, step_profile
+
+OVERSAMPLING = 4  # bins per pixel (ISO 12233); fewer where an edge runs so along the pixels that bins stay empty
+REACH_SPREADS = 7.0  # standard deviations of the line spread to either side that are kept, or more if there is something
+TAIL_SIGMA = 4.5  # mean over a pixel that is something: by chance once in a thousand edges
+REACH_PX = 6.0  # and at least so many pixels
+TAPER = 0.6  # part of the reach where the taper of the line spread begins
+BLOCK = 4  # pixels along the side of the blocks whose means tell whether noise is shared
+FEW_BLOCKS = 16
+FINE = 8  # points per bin where a crossing is looked for: a straight line between them is exact enough
+KERNEL = 0.35  # σ of the kernel that smooths residuals where a level is crossed, in standard deviations of the line spread
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeResponse:
+    """Response to a unit step, in bins along the normal.
+
+    The fitted Gaussian step is kept as a formula and only what differs from it is binned: so bins neither blur the step nor
+    shift it when pixels fill them unevenly.
+
+    Attributes
+    ----------
+    distance : (K,) array
+        Middle of each bin, from the fitted line towards the bright side [px].
+    rest : (K,) array
+        Mean of the bin minus the fitted step, relative to the step; 0 where no pixel fell.
+    sigma : (K,) array
+        Its standard deviation; ``inf`` where no pixel fell.
+    variance : float
+        Of the fitted Gaussian beside the aperture [px²].
+    aperture : (float, float)
+        The pixel projected on the normal: a box of the first convolved with a box of the second [px].
+    oversampling : int
+        Bins per pixel.
+    levels : (2, 2) array
+        Covariance of dark level and step, relative to the step.
+    noise_power : float
+        How much more the mean of 16 neighbouring pixels scatters than if their noise were independent; in σ already.
+    clutter : float
+        What else the window shows: scatter of such means beyond the noise, relative to the step.
+    """
+
+    distance: Array
+    rest: Array
+    sigma: Array
+    variance: float
+    aperture: tuple[float, float]
+    oversampling: int
+    levels: Array
+    noise_power: float = 1.0
+    clutter: float = 0.0
+
+    @property
+    def width(self) -> float:
+        """Width of a bin [px]."""
+        return 1.0 / self.oversampling
+
+    @property
+    def reach(self) -> float:
+        """Distance on either side that the bins cover [px]."""
+        return float(self.distance[-1]) + 0.5 * self.width
+
+    @property
+    def spread_px(self) -> float:
+        """Standard deviation of the fitted line spread with its aperture [px]."""
+        return math.sqrt(self.variance + (self.aperture[0] ** 2 + self.aperture[1] ** 2) / 12.0)
+
+    def step(self, distance: Array) -> tuple[Array, Array]:
+        """Fitted step and its slope [1/px] at any distance."""
+        return step_profile(np.ascontiguousarray(distance, dtype=float), math.sqrt(self.variance), *self.aperture)  # type: ignore[no-any-return]
+
+    @property
+    def values(self) -> Array:
+        """The response itself: 0 on the dark, 1 on the bright side."""
+        return np.asarray(self.step(self.distance)[0] + self.rest)
+
+    def taper(self, distance: Array) -> Array:
+        """Weight of the line spread: 1 near the edge, a cosine to 0 at the ends (Tukey), so that no noise is cut off sharply."""
+        part = np.clip((np.abs(distance) / self.reach - TAPER) / (1.0 - TAPER), 0.0, 1.0)
+        return np.asarray(0.5 + 0.5 * np.cos(np.pi * part))
+
+    def smoothed(self, distance: Array) -> tuple[Array, Array]:
+        """Residuals smoothed by a narrow Gaussian, at any distances, and their σ."""
+        seen = np.isfinite(self.sigma)
+        weight = np.exp(-0.5 * ((distance[:, None] - self.distance[seen]) / self.kernel) ** 2)
+        total = np.maximum(weight.sum(axis=1), 1e-300)
+        return weight @ self.rest[seen] / total, np.sqrt(weight**2 @ self.sigma[seen] ** 2) / total
+
+    @property
+    def kernel(self) -> float:
+        """σ of the Gaussian that smooths residuals where a level is crossed [px]; the fitted step isn't smoothed."""
+        return max(KERNEL * self.spread_px, self.width)
+
+    def crossing(self, level: float) -> tuple[float, float, float]:
+        """Where the response reaches a level [px], σ of that from the bins, and the slope there [1/px]; ``nan`` where it doesn't.
+
+        Of several crossings in noise the one nearest to the fitted step's counts.
+        """
+
+        fine = np.linspace(self.distance[0], self.distance[-1], FINE * (len(self.distance) - 1) + 1)
+        fitted, _ = self.step(fine)
+        rest, noise = self.smoothed(fine)
+        away = fitted + rest - level
+        up = np.flatnonzero((away[:-1] < 0) & (away[1:] >= 0))
+        if up.size == 0:
+            return math.nan, math.nan, math.nan
+        k = int(up[np.argmin(np.abs(up - np.argmin(np.abs(fitted - level))))])
+        x = float(fine[k] - away[k] / (away[k + 1] - away[k]) * (fine[k + 1] - fine[k]))
+        low, high = np.interp([x - self.kernel, x + self.kernel], fine, away)
+        slope = float(high - low) / (2.0 * self.kernel)
+        return x, float(noise[k]) / slope if slope > 0 else math.nan, slope
+
+    def rise(self, low: float, high: float) -> tuple[float, float]:
+        """Distance between two levels of the rise, and its σ [px]; the levels' own errors count."""
+        x, noise_x, slope_x = self.crossing(low)
+        y, noise_y, slope_y = self.crossing(high)
+        if not (slope_x > 0 and slope_y > 0):
+            return math.nan, math.nan
+        by_levels = np.array([1.0, high]) / slope_y - np.array([1.0, low]) / slope_x
+        return y - x, float(np.sqrt(noise_x**2 + noise_y**2 + by_levels @ self.levels @ by_levels))
+
+
+def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse:
+    """Bin the pixels of a window by their distance to a fitted edge.
+
+    Every pixel's centre is projected on the normal, whatever its direction; the edge's gradients are taken off first.
+
+    Parameters
+    ----------
+    image, gain : (rows, columns) arrays
+        From :func:`models.imaging.edge.flattened`.
+    edge : StraightEdge
+
+    Notes
+    -----
+    Noise that neighbouring pixels share (a scintillator's, an interpolation's) is seen in the means of 4 × 4 pixels and counted in σ. In an edge along
+    the pixels (0°, 45°, 90°, and near them in a short window) few different distances occur; then the bins are as wide as it takes to
+    fill them, down to one per pixel, and frequencies above half of the bins' are folded.
+
+    Raises
+    ------
+    ModelError
+        The window shows less than three pixels on one side of the edge.
+    """
+    distance, rest = residuals(image, gain, edge.p, edge.centre)
+    used = gain > 0
+    inside = float(min(-distance[used].min(), distance[used].max()))
+    spread = math.sqrt(float(edge.p[2]) + 1.0 / 12.0)
+    if inside < 3.0:
+        raise ModelError(f"the edge lies {max(inside, 0.0):.1f} px from the window's end; give a window with both its sides")
+    expected = np.clip(np.where(distance < 0, edge.p[3], edge.p[3] + edge.p[4]), *sorted((edge.p[3], edge.p[3] + edge.p[4])))
+    weight = gain / (edge.noise[0] + edge.noise[1] * expected)
+    step = float(edge.p[4])
+    for oversampling in (OVERSAMPLING, OVERSAMPLING // 2, 1):
+        half = int(inside * oversampling)
+        width = 1.0 / oversampling
+        total, summed = binned(distance, rest, weight, -half * width, width, 2 * half)
+        core = slice(half - min(half, 2 * oversampling), half + min(half, 2 * oversampling))
+        if (total[core] > 0).all():
+            break
+    filled = total > 0
+    safe = np.where(filled, total, 1.0)
+    mean = np.where(filled, summed / safe, 0.0)
+    power, clutter = _neighbours(distance, rest, mean, width, weight, spread)
+    sigma = np.where(filled, np.sqrt(power / safe), np.inf)
+    kept = _reach(mean / sigma, max(REACH_SPREADS * spread, REACH_PX), oversampling)
+    inner = slice(half - kept, half + kept)
+    middle = (np.arange(2 * half) - half + 0.5) * width
+    levels = power * edge.cov[3:5, 3:5] / step**2
+    return EdgeResponse(
+        middle[inner],
+        mean[inner] / step,
+        sigma[inner] / step,
+        float(edge.p[2]),
+        edge.aperture,
+        oversampling,
+        levels,
+        power,
+        clutter / step,
+    )
+
+
+def _reach(rest: Array, least: float, oversampling: int) -> int:
+    """Bins kept on either side: the least reach, or as far as residuals (in σ, over one pixel) stand out of the noise."""
+    half = len(rest) // 2
+    per_pixel = np.convolve(rest, np.ones(oversampling), mode="same") / math.sqrt(oversampling)
+    clear = np.abs(per_pixel) > TAIL_SIGMA
+    out = max((abs(int(k) - half) for k in np.flatnonzero(clear)), default=0)
+    return min(half, max(math.ceil(least * oversampling), math.ceil(out / TAPER)))
+
+
+def _neighbours(
+    distance: Array, rest: Array, mean: Array, width: float, weight: Array, spread: float
+) -> tuple[float, float]:
+    """How noise adds up over blocks of pixels away from the edge, and what scatters there beyond it [counts]."""
+    rows, columns = (n // BLOCK for n in rest.shape)
+    away = np.where(np.abs(distance) > 2.0 * spread + 1.0, rest, np.nan)
+    at = np.floor(distance / width).astype(np.int64) + len(mean) // 2
+    away -= np.where((at >= 0) & (at < len(mean)), mean[np.clip(at, 0, len(mean) - 1)], 0.0)
+
+    def blocks(values: Array) -> Array:
+        cut = values[: rows * BLOCK, : columns * BLOCK]
+        return np.asarray(cut.reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3)))
+
+    means = blocks(away)
+    whole = np.isfinite(means)
+    count = int(np.count_nonzero(whole))
+    if count < FEW_BLOCKS:
+        return 1.0, 0.0
+    expected = blocks(1.0 / np.where(weight > 0, weight, np.inf))[whole] / BLOCK**2
+    power = float(np.mean(means[whole] ** 2 / expected))
+    beyond = float(np.sqrt(max(np.mean(means[whole] ** 2) - np.mean(expected), 0.0)))
+    sure = 1.0 + 3.0 * math.sqrt(2.0 / count)  # scatter of this ratio when nothing is shared
+    return (power, beyond) if power > sure else (1.0, 0.0)

@@ -1,0 +1,294 @@
+"""A sphere as marker: where its shadow's centre is, and how large it is, which tells the magnification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.estimate import Array, ModelError
+from models.imaging import sphere_kernel as kernel
+from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
+from models.imaging.light import Light
+from models.imaging.sphere_fit import Noise, Shape, Sight, fit
+from models.imaging.sphere_search import locate
+
+RADIUS_GUESS, OPACITY_GUESS = 0.5, 1.5  # σ of the starting guess, relative: of the radius, and in ln κ
+VISIBLE, VISIBLE_ANYWHERE = 5.0, 6.5  # σ of the whole shadow; the second where all of the window was searched
+MISFIT, SCATTER = 1.5, 4.0  # χ² per near pixel, and σ of it, from which on the residuals are no noise …
+UNLIKE, UNKNOWN = 0.03, 0.3  # … and matter, or leave no sphere: rms, as a share of the shadow
+HIDDEN = 0.4  # share of the shadow's pixels beyond the gate that leave no sphere
+SOME, MOST = 0.01, 0.5  # shares of saturated pixels: suspect, lost
+OTHER_SIZE, OTHER_CONTRAST = 0.25, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
+FIRST_SIZE = 0.7  # in the ln of the radius, from the starting guess
+EDGE_SIGMA = 2.0  # blur beyond the radius that must be in the window
+
+
+class SphereTracker:
+    """Follows the shadow of one sphere: maximum likelihood for all it depends on, at once.
+
+    Counts of a pixel are ``flat · B (1 + g_u x + g_v y) · T + dark``; T is ``exp(-2κ √(R² - ρ²))`` within R of the centre, 1
+    outside (Beer and Lambert), smeared by a Gaussian of standard deviation σ and by the square pixel
+    (:mod:`models.imaging.sphere_profile`). u, v, R, σ², ln κ, B, g_u, g_v are free. ``size`` is the diameter 2R, ``blur`` is
+    σ beside the pixel aperture, ``contrast`` the attenuation ``1 - exp(-2κR)`` in the centre without blur.
+
+    Parameters
+    ----------
+    light : Light
+        Illumination, dead pixels and noise of the window.
+    u, v : float
+        Where the centre is in the first image, column and row of the window [px], to about the radius.
+    radius_px : float
+        Radius of the shadow [px], to a factor of 1.5 or so.
+    blur_px : float
+        σ of the blur beside the pixel [px], roughly.
+
+    Notes
+    -----
+    Assumed: one homogeneous sphere, one energy, a parallel beam over the sphere, an isotropic Gaussian blur, an even gradient
+    of the free beam. In a cone beam the shadow of a sphere seen at the angle α off the optical axis is an ellipse, longer by
+    1/cos α along the radius of the image: at 5° by 0.4 %. The fitted diameter is then larger by about α²/4 (0.2 %), and the
+    ellipse's centre lies ``R² tan α/D`` (R and the source–detector distance D in px; 0.005 px for R 25 px, 500 mm, 50 µm,
+    5°) farther out than the centre's projection. Both stay the same while the sphere does. Several energies harden the beam:
+    the profile becomes flatter than the model's, R and κ make up for it, u and v, for symmetry, don't move. Noise that is
+    correlated between pixels (a scintillator's) makes the stated σ too small.
+
+    Starting guess and weak priors: R is known to 50 %, ln κ to 1.5, σ² to 1 px² or twice itself. They matter only where the
+    image doesn't tell R, σ and κ apart (a sphere smaller than its blur); σ of the size then says that it is but the guess.
+
+    Raises
+    ------
+    ModelError
+        Impossible guess, or a window of another shape than the light's.
+
+    Examples
+    --------
+    >>> at = np.arange(128) / 4.0 - 0.375  # 4 × 4 points in each of 32 × 32 pixels
+    >>> chord = 2.0 * np.sqrt(np.maximum(36.0 - (at - 15.0) ** 2 - (at[:, None] - 16.0) ** 2, 0.0))
+    >>> passed = np.exp(-0.1 * chord).reshape(32, 4, 32, 4).mean(axis=(1, 3))
+    >>> counts = np.random.default_rng(1).poisson(1000.0 * passed)
+    >>> tracker = SphereTracker(Light.plain((32, 32), variance_per_count=1.0), 14.0, 15.0, 5.0, 0.5)
+    >>> fix = tracker.look(counts)
+    >>> round(fix.values["u"], 1), round(fix.values["v"], 1), round(fix.values["size"]), fix.verdict.value
+    (15.0, 16.0, 12, 'good')
+    """
+
+    def __init__(self, light: Light, u: float, v: float, radius_px: float, blur_px: float = 1.0) -> None:
+        rows, columns = light.flat.shape
+        if not (-0.5 <= u <= columns - 0.5 and -0.5 <= v <= rows - 0.5):
+            raise ModelError(f"sphere at column {u:g}, row {v:g}: outside the window of {columns} × {rows} pixels")
+        if not (0.0 < radius_px < np.inf and 0.0 <= blur_px < np.inf):
+            raise ModelError(
+                f"sphere of radius {radius_px:g} px, blur {blur_px:g} px: give a positive radius, a blur from 0"
+            )
+        usable = (light.flat > 0) & ~light.dead
+        if not usable.any():
+            raise ModelError("no pixel of the window can be used; choose another window or another flat image")
+        self._light = light
+        self._flat = np.where(usable, light.flat / np.median(light.flat[usable]), 0.0)
+        known = np.isfinite(light.variance_per_count)
+        self._noise = Noise(light.variance_per_count if known else np.nan, light.read_variance, bool(known))
+        variance = blur_px**2
+        self._shape = Shape.of(np.array([radius_px, variance, -np.log(radius_px)]))
+        self._prior = np.array(
+            [
+                [radius_px, (RADIUS_GUESS * radius_px) ** 2],
+                [variance, max(1.0, 2.0 * variance) ** 2],
+                [np.nan, OPACITY_GUESS**2],  # known when the first image has been seen
+            ]
+        )
+        self._guess = (float(u), float(v))
+        self._last: Sight | None = None  # the last one that was believed
+        self._following = False
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Keys of ``Fix.values``: centre, diameter and blur [px], attenuation in the centre [1]."""
+        return ("u", "v", "size", "blur", "contrast")
+
+    def look(self, window: NDArray[Any], angle_deg: float = float("nan")) -> Fix:  # noqa: ARG002 - a sphere has no angle
+        """Find the sphere in the next image; see :class:`models.imaging.fix.Tracker`."""
+        light = self._light
+        if window.shape != self._flat.shape:
+            raise ModelError(
+                f"the window has {window.shape} pixels, its flat image {self._flat.shape}; give the same region"
+            )
+        counts, flat, saturated = np.subtract(window, light.dark, dtype=float), self._flat, 0.0
+        if not window.max() < light.full_scale:  # nan included
+            below = window < light.full_scale
+            saturated = 1.0 - np.count_nonzero(below & (flat > 0)) / np.count_nonzero(flat)
+            counts, flat = np.where(below, counts, 0.0), np.where(below, flat, 0.0)
+        if saturated > MOST:
+            return self._lose("saturated")
+        sight, searched = None, False
+        if self._following and self._last is not None:
+            last = self._last
+            sight = fit(counts, flat, last.point, last.shape, self._prior, last.noise, max(last.near_misfit, 1.0))
+        if sight is None or sight.outcome != kernel.DONE:
+            searched = True
+            sight = self._anew(counts, flat)
+        reason = self._why_lost(sight, searched)
+        if reason:
+            return self._lose(reason)
+        self._last, self._following = sight, True
+        return self._fix(sight, saturated)
+
+    def _lose(self, reason: str) -> Fix:
+        self._following = False
+        return Fix.lost(reason)
+
+    def _anew(self, counts: Array, flat: Array) -> Sight:
+        """Fit from where the shadow seems to be and, if it was seen before, from where it was; the better of both."""
+        usable = flat > 0
+        beam = np.divide(counts, flat, out=np.zeros_like(counts), where=usable)
+        last = self._last
+        u, v = self._guess if last is None else last.point[:2]
+        level = _level(beam, usable, u, v, 1.5 * float(self._shape.at[0]))
+        shape = self._shape if last is None else last.shape
+        around = None if last is not None else (*self._guess, max(1.2 * self._shape.at[0], 4.0))
+        u, v, depth = locate(1.0 - beam / level, usable, shape.table, 1.0 if last else 0.5, around)
+        if last is None:
+            deepest = -np.expm1(-2.0)  # of the table made with κR = 1
+            opacity = np.log(-np.log1p(-np.clip(depth * deepest, 0.02, 0.98)) / (2.0 * shape.at[0]))
+            self._prior[2, 0] = opacity
+            if not self._noise.known:
+                self._noise = Noise(_per_count(beam, usable, level), self._noise.read, False)
+            start = np.array([u, v, shape.at[0], shape.at[1], opacity, level, 0.0, 0.0])
+            return fit(
+                counts, flat, start, Shape.of(start[kernel.RADIUS : kernel.LIGHT]), self._prior, self._noise, None
+            )
+        starts = [last.point.copy(), last.point.copy()]
+        starts[0][:2] = u, v
+        for start in starts:
+            start[kernel.LIGHT :] *= level / start[kernel.LIGHT]
+        sights = [fit(counts, flat, start, shape, self._prior, last.noise, None) for start in starts]
+        return min(sights, key=lambda sight: (sight.outcome != kernel.DONE, sight.unlike - min(sight.visibility, 10.0)))
+
+    def _why_lost(self, sight: Sight, searched: bool) -> str:
+        if sight.outcome == kernel.GONE:
+            return "left the window"
+        if sight.outcome != kernel.DONE:
+            return "drowned in noise" if sight.outcome == kernel.SINGULAR else "did not converge"
+        if sight.visibility < (VISIBLE_ANYWHERE if searched and self._last is not None else VISIBLE):
+            return "drowned in noise"
+        radius = sight.point[kernel.RADIUS]
+        if max(sight.cov[0, 0], sight.cov[1, 1]) > (radius + np.sqrt(max(sight.point[kernel.VARIANCE], 0.0))) ** 2:
+            return "drowned in noise"
+        if sight.told[kernel.GATED] > HIDDEN * sight.near_pixels or (sight.unlike > UNKNOWN and self._misfits(sight)):
+            return "crossed by the object"
+        if self._other(sight):
+            return "what is there is not the sphere"
+        return ""
+
+    def _misfits(self, sight: Sight) -> bool:
+        return bool(sight.near_misfit > MISFIT + SCATTER * np.sqrt(3.0 / sight.near_pixels))
+
+    def _other(self, sight: Sight) -> bool:
+        """Whether size or contrast are not those of the sphere last seen (of the guess, at first)."""
+        before, most = (self._shape.at[0], FIRST_SIZE) if self._last is None else (self._last.point[2], OTHER_SIZE)
+        sigma = np.sqrt(sight.cov[2, 2]) / sight.point[kernel.RADIUS]
+        if abs(np.log(sight.point[kernel.RADIUS] / before)) > most + 3.0 * sigma:
+            return True
+        if self._last is None:
+            return False
+        (contrast, error), (usual, usual_error) = _contrast(sight), _contrast(self._last)
+        return abs(contrast - usual) > OTHER_CONTRAST * usual + 3.0 * float(np.hypot(error, usual_error))
+
+    def _fix(self, sight: Sight, saturated: float) -> Fix:
+        point, sigma = sight.point, np.sqrt(np.diag(sight.cov))
+        variance, error = point[kernel.VARIANCE], sigma[kernel.VARIANCE]
+        blur, low, high = np.sqrt(np.maximum([variance, variance - error, variance + error], 0.0))
+        contrast, contrast_sigma = _contrast(sight)
+        misfits = self._misfits(sight) and sight.unlike > UNLIKE
+        wider = float(np.sqrt(sight.near_misfit)) if misfits else 1.0
+        values = (point[0], point[1], 2.0 * point[kernel.RADIUS], blur, contrast)
+        errors = (sigma[0], sigma[1], 2.0 * sigma[kernel.RADIUS], 0.5 * (high - low), contrast_sigma)
+        reason = self._why_suspect(sight, saturated, misfits, wider)
+        return Fix(
+            dict(zip(self.suffixes, map(float, values), strict=True)),
+            {name: wider * float(value) for name, value in zip(self.suffixes, errors, strict=True)},
+            sight.misfit if sight.noise.known else float("nan"),
+            Verdict.SUSPECT if reason else Verdict.GOOD,
+            reason,
+        )
+
+    def _why_suspect(self, sight: Sight, saturated: float, misfits: bool, wider: float) -> str:
+        rows, columns = self._flat.shape
+        u, v = sight.point[:2]
+        reach = sight.point[kernel.RADIUS] + EDGE_SIGMA * np.sqrt(max(sight.point[kernel.VARIANCE], 0.0) + 1.0 / 12.0)
+        if min(u, v, columns - 1 - u, rows - 1 - v) < reach - 0.5:
+            return "partly outside the window"
+        if saturated > SOME:
+            return "partly saturated"
+        if sight.told[kernel.GATED] > kernel.COVERED * sight.near_pixels + 3:
+            return "partly covered"
+        if misfits:
+            return f"misfit: residuals are {100.0 * sight.unlike:.0f} % of the shadow"
+        sigma = wider * float(np.sqrt(max(sight.cov[0, 0], sight.cov[1, 1])))
+        if sigma > SUSPECT_SIGMA_PX:
+            return f"position known to {sigma:.2f} px only"
+        return ""
+
+
+def magnification_change(
+    size_px: float, reference_px: float, size_sigma_px: float = 0.0, reference_sigma_px: float = 0.0
+) -> tuple[float, float]:
+    """Relative change of a marker's magnification, dM_m/M_m, from the size of its shadow, and its σ.
+
+    ``dM/M = size/reference - 1``, for the diameter of the shadow is ``M_m`` times the sphere's over the pixel pitch
+    (reference/physics.md §1: ``M_m = SDD/SOD_m``; a point source and similar triangles). σ by first order, errors of the two
+    sizes independent.
+
+    Parameters
+    ----------
+    size_px, reference_px : float
+        Diameter of the shadow now and in the reference pose [px].
+    size_sigma_px, reference_sigma_px : float
+        Their σ [px].
+
+    Notes
+    -----
+    Assumes that sphere and pixel keep their size (steel: 11e-6/K) and that what else bends the profile (beam hardening, the
+    angle off the axis) is the same in both. The shadow's rays touch the sphere in front of its centre: its diameter is
+    ``M_m d √(1/(1 - (d/2SOD_m)²))``, so the change is overstated by ``(d/2SOD_m)²``, 0.25 % of itself for a sphere a tenth
+    as wide as it is far from the source.
+
+    Raises
+    ------
+    ModelError
+        A size is not positive.
+
+    Examples
+    --------
+    >>> change, sigma = magnification_change(50.05, 50.0, 0.01, 0.01)
+    >>> round(change, 6), round(sigma, 6)
+    (0.001, 0.000283)
+    """
+    if not (size_px > 0.0 and reference_px > 0.0):
+        raise ModelError(f"sizes {size_px:g} px and {reference_px:g} px tell no magnification; both must be positive")
+    ratio = size_px / reference_px
+    return ratio - 1.0, float(np.hypot(size_sigma_px, ratio * reference_sigma_px)) / reference_px
+
+
+def _contrast(sight: Sight) -> tuple[float, float]:
+    """Attenuation ``1 - exp(-2κR)`` in the centre, and its σ."""
+    thick = 2.0 * sight.point[kernel.RADIUS] * float(np.exp(sight.point[kernel.OPACITY]))
+    slope = np.exp(-thick) * thick * np.array([1.0 / sight.point[kernel.RADIUS], 1.0])
+    part = sight.cov[np.ix_((kernel.RADIUS, kernel.OPACITY), (kernel.RADIUS, kernel.OPACITY))]
+    return float(-np.expm1(-thick)), float(np.sqrt(slope @ part @ slope))
+
+
+def _level(beam: Array, usable: NDArray[np.bool_], u: float, v: float, clear: float) -> float:
+    """Counts of the free beam: the median away from the sphere; near the brightest where there is nothing else."""
+    rows, columns = np.ogrid[: beam.shape[0], : beam.shape[1]]
+    away = usable & ((rows - v) ** 2 + (columns - u) ** 2 > clear**2)
+    level = np.median(beam[away]) if np.count_nonzero(away) > 50 else np.quantile(beam[usable], 0.9)
+    return max(float(level), 1e-9)
+
+
+def _per_count(beam: Array, usable: NDArray[np.bool_], level: float) -> float:
+    """Variance per count, from neighbours' differences; the median passes over edges."""
+    pairs = np.abs(np.diff(beam, axis=1))[usable[:, 1:] & usable[:, :-1]]
+    sigma = 1.4826 * float(np.median(pairs)) if pairs.size else 0.0
+    return max(0.5 * sigma**2 / level, 1e-8 * level)

@@ -1,0 +1,151 @@
+"""One maximum-likelihood fit of a sphere to the counts of a window; its table of the profile is made anew when it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.estimate import Array
+from models.imaging import sphere_kernel as kernel
+from models.imaging.sphere_profile import profile
+
+MOST_TABLES = 30
+FEW_FAR = 200  # pixels in the free beam below which they tell no variance per count
+STEADY = 0.05  # relative change of the variance per count that calls for another fit
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A profile's table and where it was made: R [px], σ² [px²], ln κ."""
+
+    at: Array
+    table: Array
+
+    @classmethod
+    def of(cls, at: Array) -> Shape:
+        """Make the table at R, σ², ln κ."""
+        return cls(at.copy(), profile(at[0], at[1], np.exp(at[2])))
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Variance of a pixel: ``per_count`` times its expected counts, and ``read``; ``known`` where it was stated."""
+
+    per_count: float
+    read: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a fit found.
+
+    Attributes
+    ----------
+    point : (8,) array
+        u, v, R [px], σ² [px²], ln κ, b₀, b₁, b₂ [counts].
+    cov : (8, 8) array
+    told : (7,) array
+        Sums of :mod:`models.imaging.sphere_kernel`.
+    outcome : int
+        One of its outcomes.
+    shape : Shape
+        The table used last.
+    noise : Noise
+    """
+
+    point: Array
+    cov: Array
+    told: Array
+    outcome: int
+    shape: Shape
+    noise: Noise
+
+    @property
+    def near_pixels(self) -> float:
+        """Pixels that the shadow reaches, those left out included."""
+        return float(self.told[kernel.PIXELS] + self.told[kernel.GATED])
+
+    @property
+    def near_chi2(self) -> float:
+        """χ² of them; one that was left out counts as much as the gate lets pass."""
+        return float(self.told[kernel.CHI2] + kernel.GATE**2 * self.told[kernel.GATED])
+
+    @property
+    def near_misfit(self) -> float:
+        """χ² per near pixel."""
+        return self.near_chi2 / max(self.near_pixels, 1.0)
+
+    @property
+    def misfit(self) -> float:
+        """χ² per degree of freedom of all pixels that were used, near ones that were left out included."""
+        free = self.near_pixels + float(self.told[kernel.FAR_PIXELS]) - kernel.SIZE
+        return (self.near_chi2 + float(self.told[kernel.FAR_CHI2])) / max(free, 1.0)
+
+    @property
+    def unlike(self) -> float:
+        """What the noise doesn't explain of the residuals, as a share (rms) of the shadow itself."""
+        excess = max(self.near_chi2 - self.near_pixels, 0.0)
+        return float(np.sqrt(excess / max(self.told[kernel.SIGNAL], 1e-12)))
+
+    @property
+    def visibility(self) -> float:
+        """How many σ of the noise the whole shadow amounts to."""
+        return float(np.sqrt(self.told[kernel.SIGNAL]))
+
+
+def fit(
+    counts: Array, flat: Array, start: Array, shape: Shape, prior: Array, noise: Noise, usual: float | None
+) -> Sight:
+    """Fit from ``start``: where the sphere was, with its ``usual`` χ² per near pixel; ``None``: where it may be.
+
+    Where the variance per count isn't known it is that of the pixels in the free beam (of all, where those are few).
+    """
+    expected, loose = (np.inf, True) if usual is None else (usual, False)
+    sight = _fit(counts, flat, start, shape, prior, noise, expected, loose)
+    for _ in range(4):
+        if noise.known or sight.outcome != kernel.DONE:
+            break
+        told = sight.told
+        alone = told[kernel.FAR_PIXELS] >= FEW_FAR
+        ratio = told[kernel.FAR_CHI2] / told[kernel.FAR_PIXELS] if alone else sight.misfit
+        per_count = sight.noise.per_count * max(float(ratio), 1e-6)
+        if abs(ratio - 1.0) < STEADY:
+            break
+        noise = Noise(per_count, noise.read, False)
+        sight = _fit(counts, flat, sight.point, sight.shape, prior, noise, np.inf, False)
+    return sight
+
+
+def _fit(
+    counts: Array, flat: Array, start: Array, shape: Shape, prior: Array, noise: Noise, usual: float, loose: bool
+) -> Sight:
+    point, information, told = start.copy(), np.empty((kernel.SIZE, kernel.SIZE)), np.zeros(7)
+    outcome = kernel.BENT
+    for _ in range(MOST_TABLES):
+        outcome = kernel.score(
+            counts,
+            flat,
+            shape.table,
+            shape.at,
+            point,
+            prior,
+            noise.per_count,
+            noise.read,
+            usual,
+            loose,
+            information,
+            told,
+        )
+        if outcome != kernel.BENT:
+            break
+        shape, usual = Shape.of(point[kernel.RADIUS : kernel.LIGHT]), np.inf
+    cov = _inverse(information) if outcome == kernel.DONE else np.full_like(information, np.inf)
+    return Sight(point, cov, told, int(outcome), shape, noise)
+
+
+def _inverse(information: Array) -> Array:
+    scale = 1.0 / np.sqrt(np.diag(information))
+    inverse: Array = np.linalg.inv(information * scale * scale[:, None]) * scale * scale[:, None]
+    return inverse

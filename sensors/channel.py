@@ -22,12 +22,15 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "flux": {"counts": (1.0, 0.0)},
     "marker_shift": {"px": (1.0, 0.0)},
     "marker_blur": {"px": (1.0, 0.0)},
+    "marker_size": {"px": (1.0, 0.0)},
     "detector_shift": {"px": (1.0, 0.0)},
     "acceleration": {"m/s2": (1.0, 0.0), "g": (9.80665, 0.0), "mg": (9.80665e-3, 0.0), "um/s2": (1e-6, 0.0)},
     "displacement": {"m": (1.0, 0.0), "mm": (1e-3, 0.0), "um": (1e-6, 0.0), "nm": (1e-9, 0.0)},
     "pressure": {"Pa": (1.0, 0.0), "hPa": (1e2, 0.0), "mbar": (1e2, 0.0)},
     "humidity": {"1": (1.0, 0.0), "percent": (1e-2, 0.0)},
     "angle": {"rad": (1.0, 0.0), "deg": (math.pi / 180.0, 0.0)},
+    "ratio": {"1": (1.0, 0.0), "percent": (1e-2, 0.0)},
+    "image_distance": {"px": (1.0, 0.0)},
     "tube": {"on": (1.0, 0.0)},
 }
 

@@ -70,7 +70,7 @@ class Scan:
         return Scan(self.name, self.projection[keep], self.time[keep], self.angle_deg[keep], chosen)
 
 
-# ending → module:function(path, zone) that reads it; modules are imported when needed
+# end of the name → module:function(path, zone) that reads it; modules are imported when needed
 READERS = {
     ".csv": "twin.scan_csv:read_scan_csv",
     ".pcp": "twin.scan_vendor:read_waygate",
@@ -79,11 +79,13 @@ READERS = {
     ".hdf5": "twin.scan_nxtomo:read_nxtomo",
     ".nx": "twin.scan_nxtomo:read_nxtomo",
     ".nxs": "twin.scan_nxtomo:read_nxtomo",
+    "_ctdata.txt": "twin.scan_vendor:read_nikon",
+    ".txrm": "twin.scan_vendor:read_zeiss",
 }
 
 
 def read_scan(path: Path, zone: str | None = None) -> Scan:
-    """Read a scan from a scan CSV, a Waygate ``.pcp``, a Bruker ``.log`` or an NXtomo file.
+    """Read a scan from a scan CSV, an NXtomo file, or the log of a Waygate, Bruker, Nikon or Zeiss console.
 
     Parameters
     ----------
@@ -97,16 +99,20 @@ def read_scan(path: Path, zone: str | None = None) -> Scan:
         One line with file, place and mend: no projection, a missing column, a time that goes back, an index twice, …
     """
     if path.is_dir():
-        inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
+        inside = sorted(item.name for item in path.iterdir() if _reader(item) is not None)
         hint = f"name one of the scans in it: {', '.join(inside[:5])}" if inside else "there is no scan file in it"
         raise ScanError(f"{path}: is a folder; {hint}")
     if not path.exists():
         raise ScanError(f"{path}: no such file; a scan file is CSV with projection,time,angle_deg")
-    reader = READERS.get(path.suffix.lower())
+    reader = _reader(path)
     if reader is None:
         raise ScanError(f"{path}: ending {path.suffix or '(none)'} is unknown; there are {', '.join(READERS)}")
     module, name = reader.split(":")
     return cast("Scan", getattr(import_module(module), name)(path, zone))
+
+
+def _reader(path: Path) -> str | None:
+    return next((reader for ending, reader in READERS.items() if path.name.lower().endswith(ending)), None)
 
 
 def checked(scan: Scan, places: Sequence[str]) -> Scan:

@@ -32,6 +32,26 @@ def read_bruker(path: Path, zone: str | None = None) -> Scan:
         raise ScanError(str(error)) from None
 
 
+def read_nikon(path: Path, zone: str | None = None) -> Scan:
+    """Projections of a Nikon ``_ctdata.txt``, index = number - 1; the scan begins when the name of its folder says."""
+    from sensors.vendor.nikon import read_ctdata
+
+    try:
+        return _scan(path, read_ctdata(path).scan(zone or "UTC"))
+    except SensorError as error:
+        raise ScanError(str(error)) from None
+
+
+def read_zeiss(path: Path, zone: str | None = None) -> Scan:
+    """Projections of a Zeiss ``.txrm``."""
+    from sensors.vendor.zeiss import read_txrm_scan
+
+    try:
+        return _scan(path, read_txrm_scan(path, zone or "UTC"))
+    except SensorError as error:
+        raise ScanError(str(error)) from None
+
+
 def _scan(path: Path, table: ScanTable) -> Scan:
     scan = Scan(table.name, table.projection, table.time, table.angle_deg, ("projection",) * len(table))
     return checked(scan, [f"{path}, projection {k}" for k in table.projection.tolist()])

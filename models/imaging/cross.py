@@ -41,8 +41,8 @@ def crossing(column: Line, row: Line, shape: tuple[int, int]) -> tuple[float, fl
 class CrossTracker:
     """Follows two crossed wires; fulfils :class:`models.imaging.fix.Tracker`.
 
-    Each wire is fitted as :class:`models.imaging.wire.WireTracker` does; the stretch where the other one crosses it doesn't look
-    like a wire and is left out. ``u`` and ``v`` are the crossing in the window's columns and rows.
+    Each wire is fitted as :class:`models.imaging.wire.WireTracker` does; the stretch where the other one crosses it
+    doesn't look like a wire and is left out. ``u`` and ``v`` are the crossing in the window's columns and rows.
 
     Parameters
     ----------
@@ -54,9 +54,10 @@ class CrossTracker:
 
     Notes
     -----
-    Two wires behind each other at different distances from the source magnify the source's drift differently: then the crossing
-    moves by each wire's own lever, u with the one along columns and v with the one along rows. Wires that make less than some 60°
-    with each other shadow each other's surroundings over most of the window, and then little of them is left.
+    Two wires behind each other at different distances from the source magnify the source's drift differently: then
+    the crossing moves by each wire's own lever, u with the one along columns and v with the one along rows. Wires
+    that make less than some 60° with each other shadow each other's surroundings over most of the window, and then
+    little of them is left.
     """
 
     suffixes = ("u", "v", "angle", "blur", "contrast")
@@ -93,7 +94,9 @@ class CrossTracker:
         point = jacobian @ cov @ jacobian.T
         cosine = 1.0 / math.hypot(1.0, b)
         weights = [1.0 / one.sigma_blur**2 for one in (column, row)]
-        blur = (column.shape.blur * cosine * weights[0] + row.shape.blur * weights[1] / math.hypot(1.0, d)) / sum(weights)
+        blur = (column.shape.blur * cosine * weights[0] + row.shape.blur * weights[1] / math.hypot(1.0, d)) / sum(
+            weights
+        )
         values = {
             "u": u, "v": v, "angle": WireGuess(column.line, column.shape).angle_deg, "blur": blur,
             "contrast": 0.5 * (column.contrast + row.contrast),

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.estimate import Array, ModelError
+from models.imaging.blocks import SIDE, Blocks, beyond_noise, shared_noise
 from models.imaging.edge import StraightEdge
 from models.imaging.edge_kernel import binned, residuals, step_profile
 
 OVERSAMPLING = 4  # bins per pixel (ISO 12233); fewer where an edge runs so along the pixels that bins stay empty
 REACH_SPREADS = 7.0  # standard deviations of the line spread to either side that are kept, or more if there is something
 TAIL_SIGMA = 4.5  # mean over a pixel that is something: by chance once in a thousand edges
-REACH_PX = 6.0  # and at least so many pixels
+TAIL_LEAST = 0.004  # of the step; less is left to the levels
+PLATEAU_SPREADS, PLATEAU_PX = 6.0, 8.0  # distance from which on levels and gradients are judged
+FEW_PIXELS = 50
+REACH_PX = 4.0  # and at least so many pixels
 TAPER = 0.6  # part of the reach where the taper of the line spread begins
-BLOCK = 4  # pixels along the side of the blocks whose means tell whether noise is shared
-FEW_BLOCKS = 16
 FINE = 8  # points per bin where a crossing is looked for: a straight line between them is exact enough
 KERNEL = 0.35  # σ of the kernel that smooths residuals where a level is crossed, in standard deviations of the line spread
 
@@ -153,15 +155,15 @@ def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse
     ModelError
         The window shows less than three pixels on one side of the edge.
     """
-    distance, rest = residuals(image, gain, edge.p, edge.centre)
+    p, cov = _levelled(image, gain, edge)
+    distance, rest = residuals(image, gain, p, edge.centre)
     used = gain > 0
     inside = float(min(-distance[used].min(), distance[used].max()))
-    spread = math.sqrt(float(edge.p[2]) + 1.0 / 12.0)
+    spread = edge.spread_px
     if inside < 3.0:
         raise ModelError(f"the edge lies {max(inside, 0.0):.1f} px from the window's end; give a window with both its sides")
-    expected = np.clip(np.where(distance < 0, edge.p[3], edge.p[3] + edge.p[4]), *sorted((edge.p[3], edge.p[3] + edge.p[4])))
-    weight = gain / (edge.noise[0] + edge.noise[1] * expected)
-    step = float(edge.p[4])
+    weight = _weight(distance, gain, edge)
+    step = float(p[4])
     for oversampling in (OVERSAMPLING, OVERSAMPLING // 2, 1):
         half = int(inside * oversampling)
         width = 1.0 / oversampling
@@ -174,15 +176,15 @@ def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse
     mean = np.where(filled, summed / safe, 0.0)
     power, clutter = _neighbours(distance, rest, mean, width, weight, spread)
     sigma = np.where(filled, np.sqrt(power / safe), np.inf)
-    kept = _reach(mean / sigma, max(REACH_SPREADS * spread, REACH_PX), oversampling)
+    kept = _reach(mean / step, sigma / step, max(REACH_SPREADS * spread, REACH_PX), oversampling)
     inner = slice(half - kept, half + kept)
     middle = (np.arange(2 * half) - half + 0.5) * width
-    levels = power * edge.cov[3:5, 3:5] / step**2
+    levels = power * cov / step**2
     return EdgeResponse(
         middle[inner],
         mean[inner] / step,
         sigma[inner] / step,
-        float(edge.p[2]),
+        float(p[2]),
         edge.aperture,
         oversampling,
         levels,
@@ -191,11 +193,42 @@ def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse
     )
 
 
-def _reach(rest: Array, least: float, oversampling: int) -> int:
-    """Bins kept on either side: the least reach, or as far as residuals (in σ, over one pixel) stand out of the noise."""
+def _weight(distance: Array, gain: Array, edge: StraightEdge) -> Array:
+    expected = np.where(distance < 0, edge.p[3], edge.p[3] + edge.p[4])
+    return np.asarray(gain / (edge.noise[0] + edge.noise[1] * expected))
+
+
+def _levelled(image: Array, gain: Array, edge: StraightEdge) -> tuple[Array, Array]:
+    """Parameters with levels and gradients from the plateaus alone, so that a line spread with tails doesn't tilt them.
+
+    Where a plateau is too short they stay as fitted. The second is the covariance of the two levels.
+    """
+    v, u = np.mgrid[: image.shape[0], : image.shape[1]]
+    u, v = u - edge.centre[0], v - edge.centre[1]
+    distance = edge.normal[0] * u + edge.normal[1] * v - edge.p[0]
+    far = (np.abs(distance) > max(PLATEAU_SPREADS * edge.spread_px, PLATEAU_PX)) & (gain > 0)
+    bright = distance > 0
+    if min(np.count_nonzero(far & bright), np.count_nonzero(far & ~bright)) < FEW_PIXELS:
+        return edge.p, edge.cov[3:5, 3:5]
+    u, v, step, value = u[far], v[far], bright[far].astype(float), image[far]
+    weight = _weight(distance, gain, edge)[far]
+    p = edge.p.copy()
+    for _ in range(3):
+        level, shade = p[3] + p[4] * step, 1.0 + p[5] * u + p[6] * v
+        base = np.stack([shade, step * shade, level * u, level * v])
+        cov = np.linalg.inv((base * weight) @ base.T)
+        p[3:] += cov @ (base @ (weight * (value - level * shade)))
+    return (p, cov[:2, :2]) if p[4] > 0 else (edge.p, edge.cov[3:5, 3:5])
+
+
+def _reach(rest: Array, sigma: Array, least: float, oversampling: int) -> int:
+    """Bins kept on either side: the least reach, or as far as means over a pixel are neither noise nor negligible."""
     half = len(rest) // 2
-    per_pixel = np.convolve(rest, np.ones(oversampling), mode="same") / math.sqrt(oversampling)
-    clear = np.abs(per_pixel) > TAIL_SIGMA
+    pixel = np.ones(oversampling) / oversampling
+    seen = np.isfinite(sigma)
+    mean = np.convolve(rest, pixel, mode="same")
+    noise = np.sqrt(np.convolve(np.where(seen, sigma, 1.0) ** 2, pixel / oversampling, mode="same"))
+    clear = (np.abs(mean) > TAIL_SIGMA * noise) & (np.abs(mean) > TAIL_LEAST)
     out = max((abs(int(k) - half) for k in np.flatnonzero(clear)), default=0)
     return min(half, max(math.ceil(least * oversampling), math.ceil(out / TAPER)))
 
@@ -204,22 +237,13 @@ def _neighbours(
     distance: Array, rest: Array, mean: Array, width: float, weight: Array, spread: float
 ) -> tuple[float, float]:
     """How noise adds up over blocks of pixels away from the edge, and what scatters there beyond it [counts]."""
-    rows, columns = (n // BLOCK for n in rest.shape)
     away = np.where(np.abs(distance) > 2.0 * spread + 1.0, rest, np.nan)
     at = np.floor(distance / width).astype(np.int64) + len(mean) // 2
     away -= np.where((at >= 0) & (at < len(mean)), mean[np.clip(at, 0, len(mean) - 1)], 0.0)
-
-    def blocks(values: Array) -> Array:
-        cut = values[: rows * BLOCK, : columns * BLOCK]
-        return np.asarray(cut.reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3)))
-
-    means = blocks(away)
-    whole = np.isfinite(means)
-    count = int(np.count_nonzero(whole))
-    if count < FEW_BLOCKS:
-        return 1.0, 0.0
-    expected = blocks(1.0 / np.where(weight > 0, weight, np.inf))[whole] / BLOCK**2
-    power = float(np.mean(means[whole] ** 2 / expected))
-    beyond = float(np.sqrt(max(np.mean(means[whole] ** 2) - np.mean(expected), 0.0)))
-    sure = 1.0 + 3.0 * math.sqrt(2.0 / count)  # scatter of this ratio when nothing is shared
-    return (power, beyond) if power > sure else (1.0, 0.0)
+    variance = 1.0 / np.where(weight > 0, weight, np.inf)
+    power = shared_noise(away, variance)
+    blocks = Blocks.of((rest.shape[0], rest.shape[1]), SIDE)
+    means = blocks.sum(away) / blocks.side**2
+    told = np.isfinite(means)
+    noise = np.sqrt(power * blocks.sum(variance)) / blocks.side**2
+    return power, beyond_noise(means[told], noise[told])[0] if told.any() else 0.0

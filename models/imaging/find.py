@@ -20,7 +20,8 @@ from models.imaging.wire_frame import Line
 from models.imaging.wire_profile import Shape
 
 LARGEST = 256  # pixels per side in which lines are sought first
-CLIP = 4.0  # σ beyond which a pixel's darkness counts no more: a wire is a little darker everywhere, a sample very here and there
+# σ beyond which a pixel's darkness counts no more: a wire is a little darker everywhere, a sample very here and there
+CLIP = 4.0
 WIDTHS = (1, 2, 4, 8, 16)
 CANDIDATES = 4
 LEAST = 8.0  # σ by which a line must stand out
@@ -71,8 +72,9 @@ def brightness(image: NDArray[Any], light: Light) -> Array:
 def find_wires(image: NDArray[Any], light: Light) -> list[FoundWire]:
     """Wires in an image, the clearest first.
 
-    Lines of one brightness below their two sides are sought at all slopes and several widths on a coarse image, where every pixel
-    counts at most ``CLIP`` σ; the best few are fitted at full resolution, and those that don't look like a wire are dropped.
+    Lines of one brightness below their two sides are sought at all slopes and several widths on a coarse image, where
+    every pixel counts at most ``CLIP`` σ; the best few are fitted at full resolution, and those that don't look like
+    a wire are dropped.
 
     Parameters
     ----------
@@ -126,7 +128,7 @@ def _same(one: FoundWire, other: FoundWire) -> bool:
         return False
     side = "v0" if one.guess.flat else "u0"
     apart = one.guess.line.place + getattr(one.region, side) - other.guess.line.place - getattr(other.region, side)
-    return abs(apart) < one.guess.shape.radius + other.guess.shape.radius
+    return bool(abs(apart) < one.guess.shape.radius + other.guess.shape.radius)
 
 
 def _window(line: Line, reach: float, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -162,7 +164,11 @@ def _lines(ratio: Array) -> Iterator[tuple[Line, float]]:
     candidates.sort(reverse=True)
     taken: list[Line] = []
     for _, slope, column, width in candidates:
-        place = (column + 0.5) * factor - 0.5 + slope * ((ratio.shape[0] - 1) / 2.0 - ((rows - 1) / 2.0 + 0.5) * factor + 0.5)
+        place = (
+            (column + 0.5) * factor
+            - 0.5
+            + slope * ((ratio.shape[0] - 1) / 2.0 - ((rows - 1) / 2.0 + 0.5) * factor + 0.5)
+        )
         if any(abs(place - t.place) < 2 * width * factor + 4 and abs(slope - t.slope) < 0.1 for t in taken):
             continue
         taken.append(Line(place, slope))
@@ -193,15 +199,13 @@ def _sheared(dark, slopes, total):
     rows, columns = dark.shape
     for k in range(len(slopes)):
         for r in range(rows):
-            shift = int(math.floor(slopes[k] * (r - (rows - 1) / 2.0) + 0.5))
+            shift = math.floor(slopes[k] * (r - (rows - 1) / 2.0) + 0.5)
             for c in range(max(0, -shift), min(columns, columns - shift)):
                 total[k, c] += dark[r, c + shift]
     total /= math.sqrt(rows)
 
 
-def _fitted(
-    data: NDArray[Any], light: Light, ratio: Array, line: Line, width: float, flat: bool
-) -> FoundWire | None:
+def _fitted(data: NDArray[Any], light: Light, ratio: Array, line: Line, width: float, flat: bool) -> FoundWire | None:
     """The line at full resolution, when it looks like a wire."""
     line = _straightened(ratio, line, width)
     low, high = _window(line, 2.0 * width + 16.0, ratio.shape)

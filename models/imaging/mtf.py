@@ -12,6 +12,7 @@ from models.imaging.edge_response import EdgeResponse
 
 HIGHEST = 1.0  # cycles per pixel; the first zero of a pixel's own aperture
 STEP = 0.005
+CLEAR = 0.3  # of a level: with more noise the first crossing is an accident (checked by simulation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,9 @@ class Transfer:
     def falls_to(self, level: float) -> tuple[float, float]:
         """First frequency at which the modulation is down to ``level``, and its σ [cycles/px]; ``nan`` when it isn't.
 
-        σ is that of the modulation there over its slope, which is taken over ±2 σ of the frequency: the slope
-        of a noisy curve between two points is noise.
+        σ is half the distance between where the curve less its σ and where the curve plus its σ come down to the level: a slope
+        between two points of a noisy curve would be noise. Where σ is more than 0.3 of the level, noise makes the crossing and
+        nothing is told.
 
         Examples
         --------
@@ -44,20 +46,20 @@ class Transfer:
         >>> [round(x, 3) for x in line.falls_to(0.5)]
         [0.5, 0.01]
         """
-        below = np.flatnonzero(self.value < level)
-        if below.size == 0 or below[0] == 0:
+        at = _first_below(self.frequency, self.value, level)
+        if not np.interp(at, self.frequency, self.sigma) < CLEAR * level:
             return math.nan, math.nan
-        k = int(below[0])
-        f, m = self.frequency, self.value
-        part = (m[k - 1] - level) / (m[k - 1] - m[k])
-        at = float(f[k - 1] + part * (f[k] - f[k - 1]))
-        noise = float(self.sigma[k - 1] + part * (self.sigma[k] - self.sigma[k - 1]))
-        slope = float((m[k - 1] - m[k]) / (f[k] - f[k - 1]))
-        for _ in range(3):
-            half = max(2.0 * noise / max(slope, 1e-9), 2.0 * (f[1] - f[0]))
-            low, high = max(at - half, 0.0), min(at + half, float(f[-1]))
-            slope = float((np.interp(low, f, m) - np.interp(high, f, m)) / (high - low))
-        return at, noise / slope if slope > 0 else math.nan
+        early = _first_below(self.frequency, self.value - self.sigma, level)
+        late = _first_below(self.frequency, self.value + self.sigma, level)
+        return at, 0.5 * (late - early) if math.isfinite(late) else at - early
+
+
+def _first_below(f: Array, m: Array, level: float) -> float:
+    below = np.flatnonzero(m < level)
+    if below.size == 0 or below[0] == 0:
+        return math.nan
+    k = int(below[0])
+    return float(f[k - 1] + (m[k - 1] - level) / (m[k - 1] - m[k]) * (f[k] - f[k - 1]))
 
 
 def transfer(response: EdgeResponse) -> Transfer:

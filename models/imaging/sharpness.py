@@ -173,7 +173,7 @@ def _doubt(found: Sharpness, saturated: float) -> str:
         return "the edge runs along the pixels: tilt it by some degrees"
     at, sigma = found.transfer.falls_to(0.5)
     if not sigma < VAGUE * at:
-        return "too few counts to tell the sharpness"
+        return "too few counts to tell the modulation"
     return ""
 
 

@@ -122,7 +122,7 @@ def _fit(
     counts: Array, flat: Array, start: Array, shape: Shape, prior: Array, noise: Noise, usual: float, loose: bool
 ) -> Sight:
     point, information, told = start.copy(), np.empty((kernel.SIZE, kernel.SIZE)), np.zeros(7)
-    outcome = kernel.BENT
+    outcome, trust, move = kernel.BENT, 1.0, np.zeros(3)
     for _ in range(MOST_TABLES):
         outcome = kernel.score(
             counts,
@@ -135,11 +135,15 @@ def _fit(
             noise.read,
             usual,
             loose,
+            trust,
             information,
             told,
         )
         if outcome != kernel.BENT:
             break
+        before, move = move, point[kernel.RADIUS : kernel.LIGHT] - shape.at
+        # where R, σ² and ln κ hardly differ, steps may swing about the best of them for ever
+        trust = 0.5 * trust if (before * move).sum() < 0.0 else min(1.0, 1.5 * trust)
         shape, usual = Shape.of(point[kernel.RADIUS : kernel.LIGHT]), np.inf
     cov = _inverse(information) if outcome == kernel.DONE else np.full_like(information, np.inf)
     return Sight(point, cov, told, int(outcome), shape, noise)

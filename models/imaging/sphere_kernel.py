@@ -32,12 +32,13 @@ from models.imaging.sphere_profile import (
 FAST = {"contract", "reassoc"}
 U, V, RADIUS, VARIANCE, OPACITY, LIGHT = range(6)  # LIGHT and two more: b
 SIZE = 8
+BLOCK = 512  # pixels taken together
 GATE = 8.0  # σ
 FEW = 4.0  # variance beside that of the expected counts, in squares of one count's: few counts are no Gaussian
 DARKEST = (
     2e-3  # transmission below which the variance stays: behind an opaque sphere nothing is counted, but that not surely
 )
-BEND = 0.1  # σ by which the tangent of the shape may be wrong
+BEND = 0.2  # σ by which the tangent of the shape may be wrong
 STILL = 0.03  # σ by which the last step may be wrong
 WORSE, SLACK = 1.5, 6.0  # times the usual χ² per pixel, and σ of its scatter, from which on the sphere is elsewhere
 COVERED = 0.02  # share of the near pixels beyond the gate from which on it is, too
@@ -121,109 +122,113 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, gated, F, g,
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _shadow_row(table, du0, dv, dr, dt, dk, count, D, shadow):
-    """Attenuation of a row of pixels from ``du0`` on into ``shadow``; its derivatives by u, v, R, σ², ln κ into ``D``."""
-    last = len(table) - 1  # where it is 0
+def _shade(table, du, dv, dr, dt, dk, rho, shadow, D):
+    """Attenuation of the pixels ``du``, ``dv`` away from the centre, and its derivatives by u, v, R, σ², ln κ into ``D``."""
+    last, count = np.uint32(len(table) - 1), len(du)
     for c in range(count):
-        du = du0 + c
-        square = du * du + dv * dv
-        rho = np.sqrt(square)
-        k = min(int(rho * PER_PX + 0.5), last)
-        beside = rho - k * (1.0 / PER_PX)
-        steep = -(table[k, SLOPE] + 2.0 * beside * table[k, HALF_CURVATURE]) / max(rho, 1e-9)
-        by_radius, by_variance, by_opacity = table[k, BY_RADIUS], table[k, BY_VARIANCE], table[k, BY_OPACITY]
+        rho[c] = np.sqrt(du[c] * du[c] + dv[c] * dv[c])
+    for c in range(count):
+        k = min(np.uint32(rho[c] * PER_PX + 0.5), last)  # at the last node it is 0
+        node, beside = table[k], rho[c] - k * (1.0 / PER_PX)
+        bend = beside * node[HALF_CURVATURE]
         shadow[c] = (
-            table[k, ATTENUATION]
-            + beside * (table[k, SLOPE] + beside * table[k, HALF_CURVATURE])
-            + table[k, FOURFOLD] * (square * square - 8.0 * du * du * dv * dv)
-            + dr * by_radius
-            + dt * by_variance
-            + dk * by_opacity
+            node[ATTENUATION]
+            + beside * (node[SLOPE] + bend)
+            + dr * node[BY_RADIUS]
+            + dt * node[BY_VARIANCE]
+            + dk * node[BY_OPACITY]
         )
-        D[0, c] = steep * du
-        D[1, c] = steep * dv
-        D[2, c] = by_radius
-        D[3, c] = by_variance
-        D[4, c] = by_opacity
+        D[0, c] = node[SLOPE] + 2.0 * bend
+        D[1, c] = node[FOURFOLD]
+        D[2, c] = node[BY_RADIUS]
+        D[3, c] = node[BY_VARIANCE]
+        D[4, c] = node[BY_OPACITY]
+    for c in range(count):
+        uu, vv = du[c] * du[c], dv[c] * dv[c]
+        shadow[c] += D[1, c] * ((uu + vv) ** 2 - 8.0 * uu * vv)  # ρ⁴ cos 4φ
+        steep = -D[0, c] / max(rho[c], 1e-9)
+        D[0, c] = steep * du[c]
+        D[1, c] = steep * dv[c]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _near_row(counts, flat, x0, dx, base, slope, per_count, read_variance, slack, D, shadow, W, S, sums):
-    """Weigh a row: products S (8, 8) of its ∂m and residuals D (8, ·); add to Σw r², pixels, those left out, signal²."""
+def _weigh(counts, flat, x, y, light, slack, per_count, read_variance, shadow, weight, D, W, F, g, told):
+    """Add pixels to F and g, their ∂m standing in ``D`` but for the light; and to Σw r², pixels, those left out, signal²."""
+    used = seen = signal = 0.0
     count = len(counts)
-    chi = used = seen = signal = 0.0
     for c in range(count):
-        x, f = x0 + c * dx, flat[c]
-        light = f * (base + slope * x)
+        f = flat[c]
+        beam = f * (light[0] + light[1] * x[c] + light[2] * y[c])
         passed = 1.0 - shadow[c]
-        variance = per_count * light * max(passed, DARKEST) + read_variance
-        r = counts[c] - light * passed
+        variance = per_count * beam * max(passed, DARKEST) + read_variance
+        r = counts[c] - beam * passed
         there = 1.0 if f > 0.0 else 0.0
-        limit = GATE * GATE * (variance + FEW * per_count * per_count) + slack * light * light
+        limit = GATE * GATE * (variance + FEW * per_count * per_count) + slack * beam * beam
         keep = there if r * r <= limit else 0.0
-        w = keep / (variance if f > 0.0 else 1.0)
-        for a in range(5):
-            D[a, c] *= -light
-        D[5, c] = f * passed
-        D[6, c] = f * passed * x
-        D[7, c] = r
-        for a in range(8):
-            W[a, c] = w * D[a, c]
         used += keep
         seen += there
-        chi += w * r * r
-        signal += keep * (light * shadow[c]) ** 2 / (per_count * light + read_variance if f > 0.0 else 1.0)
-    for a in range(8):
-        for b in range(a, 8):
+        signal += keep * (beam * shadow[c]) ** 2 / (per_count * beam + read_variance if f > 0.0 else 1.0)
+        weight[c] = keep / (variance if f > 0.0 else 1.0)
+        shadow[c] = -beam
+        D[5, c] = f * passed
+        D[6, c] = f * passed * x[c]
+        D[7, c] = f * passed * y[c]
+        D[8, c] = r
+    for a in range(SIZE + 1):
+        one, other = D[a, :count], W[a, :count]
+        if a < LIGHT:
+            for c in range(count):
+                one[c] *= shadow[c]
+        for c in range(count):
+            other[c] = one[c] * weight[c]
+    for a in range(SIZE + 1):
+        one = W[a, :count]
+        for b in range(a, SIZE + 1):
+            other = D[b, :count]
             total = 0.0
             for c in range(count):
-                total += W[a, c] * D[b, c]
-            S[a, b] = total
-    for k, value in enumerate((chi, used, seen - used, signal)):
-        sums[k] += value
+                total += one[c] * other[c]
+            if b < SIZE:
+                F[a, b] += total
+            elif a < SIZE:
+                g[a] += total
+            else:
+                told[CHI2] += total
+    told[PIXELS] += used
+    told[GATED] += seen - used
+    told[SIGNAL] += signal
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, loose, F, g, told):
-    """Sums over the pixels within ``reach`` of (u, v), where the sphere is to be at ``p``: F (8, 8), g (8,)."""
+    """Sums over the pixels within ``reach`` of (u, v), where the sphere is to be at ``p``: F (8, 8), g (8,).
+
+    Rows are gathered into blocks, for long loops are what the processor is fast at.
+    """
     rows, columns = counts.shape
     middle, centre = 0.5 * (columns - 1), 0.5 * (rows - 1)
     dr, dt, dk = p[RADIUS] - shape[0], p[VARIANCE] - shape[1], p[OPACITY] - shape[2]
     F[:], g[:] = 0.0, 0.0
     told[CHI2 : SIGNAL + 1] = 0.0
-    D, W, shadow, S = np.empty((8, columns)), np.empty((8, columns)), np.empty(columns), np.empty((8, 8))
-    for i in range(max(int(np.ceil(v - reach)), 0), min(int(np.floor(v + reach)), rows - 1) + 1):
-        y, dv = (i - centre) / rows, i - p[V]
+    most = max(BLOCK, columns)
+    pixel, D, W = np.empty((9, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
+    filled = 0
+    top, bottom = max(int(np.ceil(v - reach)), 0), min(int(np.floor(v + reach)), rows - 1)
+    for i in range(top, bottom + 1):
         half = np.sqrt(max(reach * reach - (i - v) ** 2, 0.0))
-        first, last = max(int(np.ceil(u - half)), 0), min(int(np.floor(u + half)), columns - 1) + 1
-        if last <= first:
-            continue
-        _shadow_row(table, first - p[U], dv, dr, dt, dk, last - first, D, shadow)
-        _near_row(
-            counts[i, first:last],
-            flat[i, first:last],
-            (first - middle) / columns,
-            1.0 / columns,
-            p[LIGHT] + p[LIGHT + 2] * y,
-            p[LIGHT + 1],
-            per_count,
-            read_variance,
-            1.0 if loose else 0.0,
-            D,
-            shadow,
-            W,
-            S,
-            told,
-        )
-        for a in range(7):
-            g[a] += S[a, 7]
-            for b in range(a, 7):
-                F[a, b] += S[a, b]
-        g[7] += S[5, 7] * y
-        for a in range(6):
-            F[a, 7] += S[min(a, 5), max(a, 5)] * y
-        F[6, 7] += S[5, 6] * y
-        F[7, 7] += S[5, 5] * y * y
+        first, last = max(int(np.ceil(u - half)), 0), min(int(np.floor(u + half)), columns - 1)
+        for j in range(first, last + 1):
+            c = filled + j - first
+            pixel[0, c], pixel[1, c] = counts[i, j], flat[i, j]
+            pixel[2, c], pixel[3, c] = (j - middle) / columns, (i - centre) / rows
+            pixel[4, c], pixel[5, c] = j - p[U], i - p[V]
+        filled += max(last + 1 - first, 0)
+        if filled and (i == bottom or filled + columns > most):
+            n, f, x, y, du, dv, rho, shadow, weight = pixel[:, :filled]
+            _shade(table, du, dv, dr, dt, dk, rho, shadow, D)
+            slack = 1.0 if loose else 0.0
+            _weigh(n, f, x, y, p[LIGHT:], slack, per_count, read_variance, shadow, weight, D, W, F, g, told)
+            filled = 0
     for a in range(SIZE):
         for b in range(a):
             F[a, b] = F[b, a]
@@ -296,12 +301,12 @@ def _bend(off, F, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, F, told):
+def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, trust, F, told):
     """Take steps from ``p`` (8,), in place, until they stand still.
 
     prior: (3, 2) mean and variance of R, σ², ln κ. usual: χ² per near pixel of a sphere that is where it is expected, so that
-    one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. F (8, 8)
-    becomes the information, prior included; told (7,) the sums named above. Returns DONE; BENT: the shape has left what the
+    one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. trust:
+    share of a step that is taken, below 1 where steps have been seen to swing. F (8, 8) becomes the information, prior included; told (7,) the sums named above. Returns DONE; BENT: the shape has left what the
     table's tangent covers, come back with another table; GONE: left the window; ASTRAY: not where expected, or did not stand
     still; SINGULAR: the counts can't tell.
     """
@@ -354,8 +359,10 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
             (LIGHT, 0.5 * p[LIGHT]),
         ):
             share = min(share, most / max(abs(step[a]), 1e-30))
+        whole = share == 1.0
+        still = whole and length < 100.0 and abs(step[LIGHT]) < 0.003 * p[LIGHT] and _bend(step, F, edge) < STILL
         for a in range(SIZE):
-            p[a] += share * step[a]
+            p[a] += (1.0 if still else share * trust) * step[a]
         if not (-0.5 <= p[U] <= columns - 0.5 and -0.5 <= p[V] <= rows - 0.5):
             return GONE
         if not p[LIGHT] > 0.0:
@@ -363,8 +370,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         off[RADIUS:] = p[RADIUS:LIGHT] - shape
         if _bend(off, F, edge) > BEND:
             return BENT
-        still = share == 1.0 and length < 100.0 and abs(step[LIGHT]) < 0.003 * p[LIGHT] and _bend(step, F, edge) < STILL
-        if loose and (still or (share == 1.0 and abs(step[U]) + abs(step[V]) + abs(step[RADIUS]) < 0.1 * edge)):
+        if loose and (still or (whole and abs(step[U]) + abs(step[V]) + abs(step[RADIUS]) < 0.1 * edge)):
             loose, u = False, np.inf
         elif still and not loose:
             # residuals were those before the step; its share of them is known

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.estimate import Array, ModelError
+from models.estimate import ModelError
 from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
 from models.imaging.light import Light
-from models.imaging.wire_fit import Fitted, WireFit
+from models.imaging.wire_fit import WHOLE, Fitted, WireFit
 from models.imaging.wire_frame import Line
 from models.imaging.wire_profile import Shape
 
 SATURATED = 1e-3  # part of the frame's pixels at full scale beyond which nothing is believed
 DROWNED = 5.0  # a shadow fainter than this many σ is none
-PARTLY = 0.75  # part of the shadow that must lie in the window for both edges to be measured
 STRANGE = 3.0  # a misfit this many times the usual one is another picture
 
 
@@ -55,10 +54,11 @@ class WireGuess:
 class WireTracker:
     """Follows a wire; fulfils :class:`models.imaging.fix.Tracker`.
 
-    Position along the normal, tilt, blur, depth and radius of the shadow, brightness and its gradients are fitted at once by
-    maximum likelihood to the counts (Poisson by quasi-likelihood: variance proportional to the expected counts). ``n`` is the
-    distance along the normal from the middle of the window's left edge (a flat wire: its upper edge) to the wire, positive
-    towards larger columns, for a wire along u towards larger rows: as :func:`models.geometry.wire_normal` counts.
+    Position along the normal, tilt, blur, depth and radius of the shadow, brightness and its gradients are fitted at
+    once by maximum likelihood to the counts (Poisson by quasi-likelihood: variance proportional to the expected
+    counts). ``n`` is the distance along the normal from the middle of the window's left edge (a flat wire: its upper
+    edge) to the wire, positive towards larger columns, for a wire along u towards larger rows: as
+    :func:`models.geometry.wire_normal` counts.
 
     Parameters
     ----------
@@ -67,15 +67,17 @@ class WireTracker:
     light : Light
         Of the window.
     diameter_px : float, optional
-        Known diameter of the geometric shadow [px]. Then the blur is known better: a thin wire's own width and its blur look alike.
+        Known diameter of the geometric shadow [px]. Then the blur is known better: a thin wire's own width and its
+        blur look alike.
     angle_deg : float, optional
-        Direction of the normal that ``n`` is counted along, as the configuration's marker has it; by default the wire's own in
-        the first image, to a whole degree.
+        Direction of the normal that ``n`` is counted along, as the configuration's marker has it; by default the
+        wire's own in the first image, to a whole degree.
 
     Notes
     -----
-    Assumes a straight, homogeneous, round wire and one energy. A second spot or a gradient that is not linear makes the shadow
-    asymmetric, which shifts all positions by the same amount. σ counts noise that neighbouring columns share (a scintillator's).
+    Assumes a straight, homogeneous, round wire and one energy. A second spot or a gradient that is not linear makes
+    the shadow asymmetric, which shifts all positions by the same amount. σ counts noise that neighbouring columns
+    share (a scintillator's).
 
     Examples
     --------
@@ -131,7 +133,7 @@ class WireTracker:
                 return "saturated"
         if found.significance < DROWNED:
             return "drowned in noise"
-        if found.inside < PARTLY / 3.0:
+        if found.inside < WHOLE / 3.0:
             return "left the window"
         return found
 
@@ -156,7 +158,7 @@ class WireTracker:
             reason = "too few counts"
         elif found.covered > 0.5:
             reason = "half covered"
-        elif found.inside < PARTLY:
+        elif found.inside < WHOLE:
             reason = "partly outside the window"
         elif found.usual > STRANGE:
             reason = "does not look like the wire before"

@@ -14,15 +14,21 @@ from models.imaging import wire_kernel as kernel
 from models.imaging.light import Light
 from models.imaging.noise_memory import NoiseMemory
 from models.imaging.wire_frame import Line, Sums, WireFrame
-from models.imaging.wire_profile import PHASES, VALUE, Shape, shadow, table
+from models.imaging.wire_profile import BY_DEPTH, MARGIN, VALUE, Shape, shadow, table
 
 WINGS = 40  # columns beside the shadow; they tell the brightness and its gradient
 LIMITS = np.array([1.5, 0.5, 0.7, 0.02, 0.3, 0.3, 0.25, 0.3])  # largest step of each parameter
 TINY = np.array([0.02, 0.02, 2e-3, 2e-3, 2e-3, 0.01, 0.01, 0.01])  # steps whose square doesn't matter
 NEAR = np.array([0.1, 0.05, 0.1])  # change of ln κ, ln σ, ln R · R/σ that tables follow
-LOOSE = (1.5, 1.0, 1.0)  # σ of the priors of ln κ, ln σ, ln R: they hold what the image can't tell
+LOOSE = (1.5, 1.0, 1.0)  # σ of the priors of ln κ, ln σ, ln R about the guess, and about the mean of earlier images:
+STEADY = (0.7, 0.5, 0.5)  # they hold what an image can't tell, and weigh nothing where it can
+SHAPES = 32  # images over which that mean is taken
 COVERED = 3.0  # a stretch whose misfit is this many times the usual one shows something else than the wire
+# of covered stretches those are left out first whose misfit is this part of the worst: they spoil the others' fit
+WORST = 0.3
+FAINT = 0.2  # part of its former depth below which a shadow is another one
 FOUND = 6.0  # a shadow must stand out of the noise by this many σ to be found
+WHOLE = 0.75  # part of a shadow that must lie in the window
 ATTEMPTS = 24
 ALONG_IT = np.linspace(-1.0, 1.0, 9)
 
@@ -31,9 +37,10 @@ ALONG_IT = np.linspace(-1.0, 1.0, 9)
 class Fitted:
     """A wire in one image, along the axis across it [px].
 
-    ``contrast`` is the depth of the blurred shadow; ``misfit`` is χ² per degree of freedom against the stated noise (``nan``
-    without one), ``covariance`` that of place and slope, ``dispersion`` the same without regard to what was stated, ``usual`` the same against what it was before; ``significance`` is the shadow's depth in σ; ``covered`` the
-    part of the wire's length that was left out, ``inside`` the part of the shadow that lies in the window.
+    ``contrast`` is the depth of the blurred shadow; ``misfit`` is χ² per degree of freedom against the stated noise
+    (``nan`` without one), ``covariance`` that of place and slope, ``dispersion`` the same without regard to what was
+    stated, ``usual`` the same against what it was before; ``significance`` is the shadow's depth in σ; ``covered``
+    the part of the wire's length that was left out, ``inside`` the part of the shadow that lies in the window.
     """
 
     line: Line
@@ -70,7 +77,10 @@ class WireFit:
         self._line, self._shape, self._guess = line, shape, shape
         self._memory = NoiseMemory(light.variance_per_count, light.read_variance, kernel.CORRELATED)
         self._frame: WireFrame | None = None
-        self._tables, self._work, self._prior, self._limits = np.empty(0), np.empty(0), np.empty(0), np.empty(0)
+        self._tables: Array = np.empty(0)
+        self._work: Array = np.empty(0)
+        self._prior: Array = np.empty(0)
+        self._limits: Array = np.empty(0)
         self._out: tuple[Array, Array, Array, Array] = (np.empty(0),) * 4
         self._theta = np.zeros(8)
         self._sought = True  # the place is only guessed
@@ -79,12 +89,12 @@ class WireFit:
         """The wire in the next image, or in a few words why there is none."""
         found = self._follow(window)
         if isinstance(found, str) or (found.usual > COVERED and found.covered == 0.0):
-            before = found
             self._sought = True
-            found = self._follow(window)
-            if isinstance(found, str):
+            again = self._follow(window)
+            if isinstance(again, str):
                 self._sought = True
-                return before if isinstance(before, str) else found
+                return again if isinstance(found, str) else found
+            return again
         return found
 
     def _follow(self, window: NDArray[Any]) -> Fitted | str:
@@ -93,7 +103,6 @@ class WireFit:
             if missing:
                 return missing
             self._sought = False
-        reason = "does not look like a wire"
         used = np.ones(0, dtype=bool)
         for _ in range(ATTEMPTS):
             frame = self._framed()
@@ -101,7 +110,7 @@ class WireFit:
                 return "left the window"
             data, top = frame.sums(window)
             if len(used) != frame.stretches:
-                used = np.ones(frame.stretches, dtype=bool)
+                used = self._uncovered(data, frame.stretches)
             chi2, count, rounds, inverse = kernel.fit(
                 data, self._tables, self._theta, self._prior, self._memory.variance, self._limits, self._free, 8, used,
                 self._work, self._out,
@@ -113,12 +122,25 @@ class WireFit:
             if self._moved() or self._reshaped(inverse if rounds else None) or not rounds:
                 continue
             usual = self._memory.dispersion if self._memory.images else math.inf
-            if kernel.uncover(self._out[2], used, usual, COVERED):
+            if kernel.uncover(self._out[2], used, usual, COVERED, WORST):
                 if np.count_nonzero(used) * 4 < len(used):
                     return "crossed by something"
                 continue
             return self._told(frame, data, used, chi2, count, inverse, top)
-        return reason
+        return (
+            "left the window" if self._inside(self._line, self._shape.radius) < WHOLE else "does not look like a wire"
+        )
+
+    def _uncovered(self, data: Sums, stretches: int) -> NDArray[np.bool_]:
+        """Stretches that look as before; all of them where most don't, for then the wire has moved."""
+        used = np.ones(stretches, dtype=bool)
+        if self._memory.images:
+            kernel.score(
+                data, self._tables, self._theta, self._memory.variance, self._free, used, self._work, self._out
+            )
+            if 2 * kernel.uncover(self._out[2], used, self._memory.dispersion, COVERED, 0.0) > stretches:
+                used[:] = True
+        return used
 
     def _framed(self) -> WireFrame:
         if self._frame is None:
@@ -141,10 +163,16 @@ class WireFit:
         self._limits[:, kernel.RADIUS] *= sharp
         self._limits[1, kernel.PLACE] *= min(self._shape.blur, 1.0)
         self._limits[1, kernel.ACROSS] /= half
+        self._believe()
+
+    def _believe(self) -> None:
+        """The prior, seen from the shape that the tables have."""
+        half = self._frame.half if self._frame is not None else 1
         self._prior = np.zeros((2, 8))
         now = (self._shape.depth, self._shape.blur, self._shape.radius)
         first = (self._guess.depth, self._guess.blur, self._guess.radius)
-        for k, (loose, a, b) in enumerate(zip(LOOSE, first, now, strict=True)):
+        width = STEADY if self._memory.images else LOOSE
+        for k, (loose, a, b) in enumerate(zip(width, first, now, strict=True)):
             self._prior[:, kernel.DEPTH + k] = math.log(a / b), 1.0 / loose**2
         self._prior[1, kernel.ACROSS], self._prior[1, kernel.ALONG] = (2.0 * half) ** 2, 4.0
 
@@ -175,7 +203,8 @@ class WireFit:
         s = self._shape
         depth, blur, radius = (float(x) for x in np.exp(change))
         self._shape = Shape(
-            min(max(s.depth * depth, 1e-4), 50.0), min(max(s.blur * blur, 0.05), 1e3), min(max(s.radius * radius, 0.05), 1e4)
+            min(max(s.depth * depth, 1e-4), 50.0), min(max(s.blur * blur, 0.05), 1e3), min(max(s.radius * radius,
+            0.05), 1e4)
         )  # fmt: skip
         change[:] = 0.0
         self._tabulate()
@@ -190,6 +219,7 @@ class WireFit:
         covered = 1.0 - np.count_nonzero(used) / len(used)
         if usual < COVERED:
             self._memory.take(chi2, degrees, self._out[3])
+            self._remember()
         scale = self._memory.scale(chi2 / degrees, degrees)
         cov = scale * inverse
         if self._memory.correlated:
@@ -197,17 +227,15 @@ class WireFit:
                 data, self._tables, theta, self._memory.variance, free, used, self._work, self._memory.correlation
             )
             cov += scale * (inverse @ middle @ inverse)
-        rows, columns = self._light.flat.shape
+        rows = self._light.flat.shape[0]
         arm = max((rows - 1) / 2.0, 1.0)
         line = Line(self._line.place + theta[kernel.PLACE], self._line.slope + theta[kernel.TILT] / arm)
         depth, blur, radius = np.exp(theta[kernel.DEPTH :]) * (self._shape.depth, self._shape.blur, self._shape.radius)
         own = math.sqrt(max(blur**2 - frame.smear, 1e-4))
-        middle_at = frame.half + kernel.MARGIN
-        by_shape = self._tables[kernel.BY_DEPTH :, 0, middle_at]
+        middle_at = frame.half + MARGIN
+        by_shape = self._tables[BY_DEPTH:, 0, middle_at]
         dip = 1.0 - (self._tables[VALUE, 0, middle_at] + by_shape @ theta[kernel.DEPTH :])
         part = by_shape[: free - kernel.DEPTH]
-        column = line.place + line.slope * arm * ALONG_IT
-        overlap = np.minimum(column + radius, columns - 0.5) - np.maximum(column - radius, -0.5)
         return Fitted(
             line,
             Shape(float(depth), own, float(radius)),
@@ -222,13 +250,35 @@ class WireFit:
             usual,
             math.sqrt(information[kernel.DEPTH, kernel.DEPTH] / scale),
             covered,
-            float(np.clip(overlap / (2.0 * radius), 0.0, 1.0).mean()),
+            self._inside(line, radius),
             top,
         )
 
+    def _inside(self, line: Line, radius: float) -> float:
+        """Part of the shadow that lies in the window."""
+        rows, columns = self._light.flat.shape
+        column = line.place + line.slope * (rows - 1) / 2.0 * ALONG_IT
+        overlap = np.minimum(column + radius, columns - 0.5) - np.maximum(column - radius, -0.5)
+        return float(np.clip(overlap / (2.0 * radius), 0.0, 1.0).mean())
+
+    def _remember(self) -> None:
+        """Shapes so far, as the prior of the next image."""
+        weight = 1.0 / min(self._memory.images, SHAPES)
+        now = np.exp(self._theta[kernel.DEPTH :])
+        old, s = self._guess, self._shape
+        self._guess = Shape(
+            *(
+                math.exp((1.0 - weight) * math.log(a) + weight * math.log(b * c))
+                for a, b, c in zip(
+                    (old.depth, old.blur, old.radius), (s.depth, s.blur, s.radius), now.tolist(), strict=True
+                )
+            )
+        )
+        self._believe()
+
     def _seek(self, window: NDArray[Any]) -> str:
         """Find the wire across the whole window, at its slope and shape; in words when it isn't there."""
-        rows, columns = self._light.flat.shape
+        columns = self._light.flat.shape[1]
         frame = WireFrame(self._line, columns, self._light)
         if frame.empty:
             self._line = Line((columns - 1) / 2.0, self._line.slope)
@@ -243,7 +293,7 @@ class WireFit:
         if not level > 0:
             return "drowned in noise"
         dark = np.where(here, 1.0 - bright / level, 0.0)
-        reach = int(math.ceil(self._shape.radius + 3.0 * self._shape.blur + 1.0))
+        reach = math.ceil(self._shape.radius + 3.0 * self._shape.blur + 1.0)
         dip = 1.0 - shadow(np.arange(-reach, reach + 1.0), self._shape)[0]
         # a shadow's depth at every place, with the brightness around it free
         n = len(dip)
@@ -253,13 +303,11 @@ class WireFit:
         residual = np.diff(dark[here])
         spread = 1.4826 * float(np.median(np.abs(residual - np.median(residual)))) / math.sqrt(2.0)
         best = int(np.argmax(strength)) if n <= len(strength) else 0
-        if not strength[best] * math.sqrt(float(centred @ centred)) > FOUND * max(spread, 1e-9):
-            return "drowned in noise"
+        norm, least = math.sqrt(float(centred @ centred)), FOUND * max(spread, 1e-9)
+        if not strength[best] * norm > max(least, FAINT * norm):
+            return "left the window" if norm > least else "drowned in noise"
         self._line = Line(self._line.place + best - frame.half, self._line.slope)
         self._frame = None
         self._theta[:] = 0.0
         self._theta[kernel.LEVEL] = math.log(level)
         return ""
-
-
-__all__ = ["PHASES", "Fitted", "WireFit"]

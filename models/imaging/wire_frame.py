@@ -33,7 +33,7 @@ class Line:
 
     def at(self, rows: int) -> Array:
         """Column at each row."""
-        return self.place + self.slope * (np.arange(rows) - (rows - 1) / 2.0)
+        return np.asarray(self.place + self.slope * (np.arange(rows) - (rows - 1) / 2.0), dtype=float)
 
 
 Sums = tuple[Array, Array, Array, Array, Array, NDArray[np.int64]]
@@ -68,24 +68,26 @@ class WireFrame:
         self._group[seen] = group
         count = np.bincount(group, minlength=len(kept))
         middle = (np.arange(rows) - (rows - 1) / 2.0) / max((rows - 1) / 2.0, 1.0)
-        self.offset = np.bincount(group, part[seen]) / count
-        self.along = np.bincount(group, middle[seen]) / count
+        self.offset: Array = np.bincount(group, part[seen]) / count
+        self.along: Array = np.bincount(group, middle[seen]) / count
         variance = np.bincount(group, part[seen] ** 2) / count - self.offset**2
         # rows of a sum do not stand at one phase; a pixel of a tilted wire sees the wire move within its height
         self.smear = float(np.average(variance, weights=count)) + line.slope**2 / 12.0
-        self.stretch = kept // BINS
+        self.stretch: NDArray[np.int64] = kept // BINS
         self.stretches = stretches
         shape = (len(kept), 2 * half + 1)
         self._mask = light.dead
         self._dead = np.argwhere(light.dead & (self._group >= 0)[:, None])
-        self.light, self.pixels, self._dark = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.light: Array = np.zeros(shape)
+        self.pixels: Array = np.zeros(shape)
+        self._dark: Array = np.zeros(shape)
         gather(np.ascontiguousarray(light.flat), self._first, self._group, half, self.light)
         gather(np.where(light.dead, 0.0, 1.0), self._first, self._group, half, self.pixels)
         self._has_dark = bool(light.dark.any())
         if self._has_dark:
             gather(np.ascontiguousarray(light.dark), self._first, self._group, half, self._dark)
-        self._whole = np.zeros(shape, dtype=np.uint32)
-        self._real = np.zeros(shape)
+        self._whole: NDArray[Any] = np.zeros(shape, dtype=np.uint32)
+        self._real: NDArray[Any] = np.zeros(shape)
 
     @property
     def empty(self) -> bool:
@@ -97,9 +99,10 @@ class WireFrame:
         whole = window.dtype.kind == "u" and window.dtype.itemsize <= 2
         out = self._whole if whole else self._real
         out[:] = 0
-        data = window if whole else np.where(self._mask, 0.0, window)
-        top = float(gather(np.ascontiguousarray(data), self._first, self._group, self.half, out))
-        counts = out.astype(float) if whole else out.copy()
+        native = window.dtype.newbyteorder("=") if whole else np.float64
+        data = np.ascontiguousarray(window if whole else np.where(self._mask, 0.0, window), dtype=native)
+        top = float(gather(data, self._first, self._group, self.half, out))
+        counts: Array = np.array(out, dtype=float)
         if whole and len(self._dead):
             r, c = self._dead.T
             k = c - self._first[r]

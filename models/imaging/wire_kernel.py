@@ -1,8 +1,9 @@
 """Compiled parts of the wire's fit: sums along the wire, and Fisher scoring on them.
 
-A window is read once. Every row is added, shifted by whole columns so that the wire stands still, to one of a few sums: by its
-stretch of the wire and by the sub-pixel phase of the wire in it. These sums hold nearly all that the window knows of the wire
-(measured in docs/explanation/markers.md), and they are a thousand numbers instead of a quarter of a million.
+A window is read once. Every row is added, shifted by whole columns so that the wire stands still, to one of a few
+sums: by its stretch of the wire and by the sub-pixel phase of the wire in it. These sums hold nearly all that the
+window knows of the wire (measured in docs/explanation/markers.md), and they are a thousand numbers instead of a
+quarter of a million.
 """
 
 from __future__ import annotations
@@ -128,11 +129,11 @@ def _whitened(sums, light, pixels, offset, y, tables, theta, noise, work):
 def score(data, tables, theta, noise, free, used, work, out):
     """Information, gradient and χ² of the sums at ``theta``; returns χ² and the number of sums that count.
 
-    ``data`` is (sums, light, pixels, offset, along, stretch): counts of each sum, their light, their number of pixels, the
-    wire's mean sub-pixel place in them, their mean place along the wire (-1 … 1), their stretch. Counts are
-    ``light · B (1 + g_u x + g_v y) · T`` with B = exp(theta[LEVEL]); their variance is ``noise[0] counts + noise[1] pixels``.
-    ``out`` is (information, gradient, misfit, lags): ``misfit[s]`` becomes χ² and count of each stretch, ``lags`` the sums of
-    products of neighbouring residuals.
+    ``data`` is (sums, light, pixels, offset, along, stretch): counts of each sum, their light, their number of
+    pixels, the wire's mean sub-pixel place in them, their mean place along the wire (-1 … 1), their stretch. Counts
+    are ``light · B (1 + g_u x + g_v y) · T`` with B = exp(theta[LEVEL]); their variance is ``noise[0] counts +
+    noise[1] pixels``. ``out`` is (information, gradient, misfit, lags): ``misfit[s]`` becomes χ² and count of each
+    stretch, ``lags`` the sums of products of neighbouring residuals.
     """
     sums, light, pixels, offset, along, stretch = data
     information, gradient, misfit, lags = out
@@ -199,8 +200,9 @@ def invert(matrix, out):
 def fit(data, tables, theta, prior, noise, limits, free, rounds, used, work, out):
     """Fisher scoring from ``theta``; χ², count, rounds taken (0: no convergence), and the inverse of the information.
 
-    ``prior[0]`` are means and ``prior[1]`` weights (1/σ²) of a Gaussian prior per parameter; ``limits[0]`` the largest step,
-    and for the shape the largest change that the tables follow; ``limits[1]`` steps whose square doesn't matter any more.
+    ``prior[0]`` are means and ``prior[1]`` weights (1/σ²) of a Gaussian prior per parameter; ``limits[0]`` the
+    largest step, and for the shape the largest change that the tables follow; ``limits[1]`` steps whose square
+    doesn't matter any more.
     """
     information, gradient = out[0], out[1]
     inverse = np.zeros((free, free))
@@ -214,7 +216,8 @@ def fit(data, tables, theta, prior, noise, limits, free, rounds, used, work, out
         step = inverse @ gradient[:free]
         small, beyond, most = True, False, 0.0
         for a in range(free):
-            most = max(most, step[a] ** 2 / inverse[a, a])
+            # the place doesn't depend on the shape to first order, so the shape may be a third of its σ off
+            most = max(most, step[a] ** 2 / inverse[a, a] * (1.0 if a < DEPTH else 0.02))
             small &= abs(step[a]) < limits[1, a]
             theta[a] += min(max(step[a], -limits[0, a]), limits[0, a])
             if a >= DEPTH and abs(theta[a]) > limits[0, a]:
@@ -228,11 +231,11 @@ def fit(data, tables, theta, prior, noise, limits, free, rounds, used, work, out
 
 
 @njit(cache=True)
-def uncover(misfit, used, usual, factor):
+def uncover(misfit, used, usual, factor, share):
     """Take stretches out of ``used`` that show something else than the wire; how many.
 
-    One whose χ² per sum is ``factor`` times the usual one, and more than 6 σ above it, is covered. ``usual`` is that of earlier
-    images, or of the better half of the stretches.
+    Of these the ones above ``share`` of the worst. One whose χ² per sum is ``factor`` times the usual one, and more
+    than 6 σ above it, is covered. ``usual`` is that of earlier images, or of the better half of the stretches.
     """
     stretches = len(used)
     each = np.empty(stretches)
@@ -245,10 +248,14 @@ def uncover(misfit, used, usual, factor):
     if kept == 0:
         return 0
     level = min(usual, inside[kept // 2])
+    worst = 0.0
+    for s in range(stretches):
+        if used[s]:
+            worst = max(worst, each[s])
     found = 0
     for s in range(stretches):
         limit = level * max(factor, 1.0 + 6.0 * math.sqrt(2.0 / max(misfit[s, 1], 1.0)))
-        if used[s] and each[s] > limit:
+        if used[s] and each[s] > limit and each[s] > share * worst:
             used[s] = False
             found += 1
     return found

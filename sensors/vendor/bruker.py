@@ -33,8 +33,8 @@ from pydantic import BaseModel, ConfigDict
 from sensors.channel import Channel
 from sensors.reading import Reading, SensorError
 from sensors.rows import nearest
-from sensors.text_log import must_be_file
 from sensors.vendor.bruker_log import BrukerLog, ReferenceSeries, read_log, read_references
+from sensors.vendor.small_text import read_small
 
 __all__ = [
     "SIGMA_PX",
@@ -79,11 +79,8 @@ def read_shifts(path: Path) -> Shifts:
     SensorError
         When rows are missing or out of order (a torn file), naming the file, the row and the mend.
     """
-    must_be_file(path)
     # three of the lines end in CR CR LF
-    lines = [
-        line.strip() for line in path.read_text(encoding="latin-1").replace("\r", "\n").split("\n") if line.strip()
-    ]
+    lines = [line.strip() for line in read_small(path).split("\n") if line.strip()]
     heads = [k for k, line in enumerate(lines) if line.startswith("CURVE")]
     sizes = [line.split(",")[1].split() for line in lines[:3] if line.startswith("Property of the curves,")]
     if not heads or not sizes or len(sizes[0]) < 2 or not sizes[0][1].isdigit():

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensors.reading import SensorError
-from sensors.text_log import must_be_file
 from sensors.timestamps import WallClock
 from sensors.vendor.scan_table import ScanTable
+from sensors.vendor.small_text import read_small
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DATE = re.compile(
@@ -31,6 +31,7 @@ _DATE = re.compile(
     r" +(?P<clock>\d+h?:\d+m?:\d+s?)"
 )
 _CLOCK = re.compile(r"(\d+)h?:(\d+)m?:(\d+)s?")
+_MOST = 1e6  # projections of a scan, millimetres, kilovolts: more is a slip
 _APPLIED = re.compile(r"(\d+) of (\d+) projections")
 
 
@@ -143,7 +144,7 @@ def read_log(path: Path, timezone: str = "UTC") -> BrukerLog:
         name=path.stem,
         start=WallClock(timezone).seconds(_date(keys)) - duration,
         duration_s=duration,
-        projections=int(counted[2]) if counted else files,
+        projections=(min(int(counted[2]), files) or files) if counted else files,
         source_object_mm=keys.number("object to source (mm)"),
         source_detector_mm=keys.number("camera to source (mm)"),
         camera_pixel_um=keys.number("camera pixel size (um)", "system"),
@@ -170,11 +171,10 @@ class _Keys:
     """All keys of a file; errors name the file and the key."""
 
     def __init__(self, path: Path) -> None:
-        must_be_file(path)
         self.path = path
         self.values: dict[tuple[str, str], list[str]] = {}
         section = ""
-        for line in path.read_text(encoding="latin-1").splitlines():
+        for line in read_small(path).split("\n"):
             if line.startswith("[") and line.rstrip().endswith("]"):
                 section = line.strip()[1:-1].casefold()
             elif "=" in line:
@@ -199,7 +199,7 @@ class _Keys:
             value = float(text)
         except ValueError:
             value = -1.0
-        if value <= 0:
+        if not 0 < value < _MOST:
             raise SensorError(f"{self.path}: {key!r} is {text!r}, not a positive number; correct the log")
         return value
 

@@ -18,7 +18,7 @@ class _Node:
 
 
 def write_compound(path: Path, streams: dict[str, bytes], *, sector: int = 512, interleave: bool = False) -> Path:
-    """Streams by ``storage/name``; ``interleave`` lays the sectors of large streams in turns, so that none is in one piece."""
+    """Streams by ``storage/name``; ``interleave`` lays the sectors of large ones in turns, so that none is in one piece."""
     root = _Node("Root Entry")
     for name, data in streams.items():
         node = root
@@ -105,7 +105,9 @@ def _chain(body: list[bytes], fat: list[int], data: bytes, sector: int, fill: in
 
 
 def _in_turns(body: list[bytes], fat: list[int], nodes: list[_Node], sector: int) -> None:
-    pieces = {node: [node.data[k : k + sector].ljust(sector, b"\0") for k in range(0, node.size, sector)] for node in nodes}
+    pieces = {
+        node: [node.data[k : k + sector].ljust(sector, b"\0") for k in range(0, node.size, sector)] for node in nodes
+    }
     last: dict[_Node, int] = {}
     for turn in range(max(map(len, pieces.values()), default=0)):
         for node, parts in pieces.items():

@@ -23,7 +23,9 @@ def place_of(number: int) -> float:
 
 def stripe(number: int, rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
     u = np.arange(columns)
-    return np.tile(np.round(20000 * (1 - 0.5 * np.exp(-(((u - place_of(number)) / 3.0) ** 2)))), (rows, 1)).astype(np.uint16)
+    return np.tile(np.round(20000 * (1 - 0.5 * np.exp(-(((u - place_of(number)) / 3.0) ** 2)))), (rows, 1)).astype(
+        np.uint16
+    )
 
 
 def data(number: int, *, tag: bool = True, image: np.ndarray | None = None) -> bytes:
@@ -74,8 +76,10 @@ class Centroid:
 def use_centroid(monkeypatch) -> None:
     """The centroid in place of the trackers of models/imaging."""
     monkeypatch.setattr(trackers, "make", lambda marker, *_, **__: Centroid(trackers.SUFFIXES[marker]))
-    monkeypatch.setattr(
-        trackers, "find", lambda marker, picture, light, diameter_px: (
-            Region(4, picture.image.shape[1] - 4, 0, picture.image.shape[0]) if np.ptp(picture.image) > 100 else None
-        )
-    )  # fmt: skip
+    monkeypatch.setattr(trackers, "find", _found)
+    monkeypatch.setattr(trackers, "placed", lambda marker, found, window: "inside")
+
+
+def _found(marker, picture, light):
+    rows, columns = picture.image.shape
+    return [trackers.Finding(Region(4, columns - 4, 0, rows), None)] if np.ptp(picture.image) > 100 else []

@@ -77,7 +77,9 @@ def test_a_missing_one_is_passed_over_told_counted_and_given_late(filling, caplo
         assert filling.poll() == []
         assert filling.poll(59.0) == []
         assert filling.poll(2.0) == [2, 3]
-    assert [r.message.partition(": ")[2] for r in caplog.records] == ["projection 1 has not come within 60 s; passed over"]
+    assert [r.message.partition(": ")[2] for r in caplog.records] == [
+        "projection 1 has not come within 60 s; passed over"
+    ]
     assert filling.follower.drops == {"passed_over": 1}
     filling.write(1, 4)
     assert filling.poll() == []
@@ -235,6 +237,7 @@ def test_what_nobody_took_comes_again_at_once(filling):
     assert filling.poll() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_cost_no_more_than_their_number(tmp_path):
     """Time per file must not grow with their number, nor memory beyond a name and a record each."""
     spent = []

@@ -17,6 +17,7 @@ from sensors.images.live import LiveFolder, open_tiff
 from sensors.images.looking import Look, Looker, LookError
 from sensors.images.region import Region
 from sensors.images.times import TimesTable, Timing
+from sensors.reading import Quality
 from tests.sensors.image_folder import COLUMNS, ROWS, T0, data, name_of, place_of, stripe, use_centroid, write
 
 WHOLE = Region(0, COLUMNS, 0, ROWS)
@@ -160,21 +161,16 @@ def test_a_window_outside_the_image_ends_it(tmp_path):
         one.step()
 
 
-def test_a_marker_is_found_or_asked_for(tmp_path):
+def test_a_marker_is_found_as_soon_as_it_shows(tmp_path):
     clock = Clock()
     one = live(tmp_path, clock, looks=(Look("wire", "wire"),))
-    write(tmp_path, 0)
+    (tmp_path / name_of(0)).write_bytes(data(0, image=np.full((ROWS, COLUMNS), 900, np.uint16)))
+    write(tmp_path, 1)
     seen = taken(one, clock)
+    assert seen[0].fixes["wire"].reason == "not found"
+    assert seen[0].values["wire_n"].quality is Quality.INVALID
     assert one.looker.windows == {"wire": Region(4, COLUMNS - 4, 0, ROWS)}
-    assert seen[0].values["wire_n"].value == pytest.approx(place_of(0) - 4, abs=0.01)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    (empty / name_of(0)).write_bytes(data(0, image=np.full((ROWS, COLUMNS), 900, np.uint16)))
-    one = live(empty, clock, looks=(Look("wire", "wire"),))
-    one.step()
-    clock.now += 1.0
-    with pytest.raises(LookError, match="no wire is found in it; give its window"):
-        one.step()
+    assert seen[1].values["wire_n"].value == pytest.approx(place_of(1) - 4, abs=0.01)
 
 
 def test_a_bad_bright_image_ends_it(tmp_path):
@@ -201,7 +197,11 @@ def test_trackers_see_the_first_images_again_after_a_restart(tmp_path, monkeypat
     monkeypatch.setattr(module, "values_of", lambda looks, fixes: {})
     assert [s.number for s in taken(one, clock)] == [5 * module.PRIMING - 1]
     assert len(seen) == module.PRIMING + 1
-    assert [path.rpartition("_")[2] for path in (seen[0], seen[-2], seen[-1])] == ["00000.tif", "00318.tif", "00319.tif"]
+    assert [path.rpartition("_")[2] for path in (seen[0], seen[-2], seen[-1])] == [
+        "00000.tif",
+        "00318.tif",
+        "00319.tif",
+    ]
 
 
 class Journal:
@@ -219,7 +219,7 @@ class Journal:
 
 
 @pytest.mark.parametrize("tag", [True, False], ids=["tags", "modification times"])
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(3))
 def test_each_projection_once_over_deaths_at_any_moment(tmp_path, monkeypatch, seed, tag):
     """Files half-written, late and out of order; the program dies between reading, committing and acknowledging."""
     chance, clock, journal = random.Random(seed), Clock(), Journal()

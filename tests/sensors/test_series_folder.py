@@ -11,7 +11,7 @@ import pytest
 
 from sensors.images.angles import fitted, read_angles
 from sensors.images.formats import READERS, open_series, reader_of
-from sensors.images.tiff_header import UnfinishedError
+from sensors.images.unfinished import UnfinishedError
 from sensors.reading import SensorError
 from tests.real_data import data_file
 
@@ -77,7 +77,9 @@ def test_copies_whose_times_go_back_are_told(tmp_path):
 
 def test_flats_and_darks_by_their_names_and_folders(tmp_path):
     scan(tmp_path, 4)
-    for k, name in enumerate(("flat_2.tif", "flat_10.tif", "refHST0000.tif", "dark_1.tif", "Open_Beam_3.tif", "DI_1.tif")):
+    for k, name in enumerate(
+        ("flat_2.tif", "flat_10.tif", "refHST0000.tif", "dark_1.tif", "Open_Beam_3.tif", "DI_1.tif")
+    ):
         write(tmp_path / name, 100 + k)
     write(tmp_path / "darks" / "x_1.tif", 200)
     series = open_series(tmp_path)
@@ -167,7 +169,11 @@ def test_lists_of_angles_that_do_not_fit(angles, count, used, words):
 
 def test_files_of_angles(tmp_path):
     path = tmp_path / "a.ang"
-    for text, angles in [("Proj Angle\n1:\t0.5\n2:\t1.5\n", [0.5, 1.5]), ("# deg\n\n1e0\n-2.5\n", [1, -2.5]), ("0;1\n1;2\n", [1, 2])]:
+    for text, angles in [
+        ("Proj Angle\n1:\t0.5\n2:\t1.5\n", [0.5, 1.5]),
+        ("# deg\n\n1e0\n-2.5\n", [1, -2.5]),
+        ("0;1\n1;2\n", [1, 2]),
+    ]:
         path.write_text(text)
         assert read_angles(path) == angles
     for text, words in [("", "holds no angle"), ("1\n2\nx\n", "line 3: 'x' is no angle")]:
@@ -184,7 +190,7 @@ def test_an_angles_file_that_is_none_stops_nothing(tmp_path):
     assert np.isnan([f.angle_deg for f in series.contents.frames]).all()
     with (tmp_path / "angles.txt").open("wb") as file:
         file.truncate(10_000_000_000)
-    assert "is larger than 64 MB" in notes(open_series(tmp_path))
+    assert "is larger than 32 MB" in notes(open_series(tmp_path))
 
 
 def test_a_real_folder_with_more_angles_than_projections():
@@ -214,8 +220,12 @@ def test_an_image_that_cannot_be_read_stops_no_other(tmp_path):
     series = open_series(tmp_path)
     assert len(series.contents.frames) == 6
     assert "raw_0.tif: is empty" in notes(series)
-    for k, kind, words in [(0, UnfinishedError, "is empty"), (2, UnfinishedError, "cut off"), (4, SensorError, "is no TIFF file"),
-                           (5, SensorError, "has 9 × 10 px, the series 8 × 10 px; it belongs to another scan")]:  # fmt: skip
+    for k, kind, words in [
+        (0, UnfinishedError, "is empty"),
+        (2, UnfinishedError, "cut off"),
+        (4, SensorError, "is no TIFF file"),
+        (5, SensorError, "has 9 × 10 px, the series 8 × 10 px; it belongs to another scan"),
+    ]:
         with pytest.raises(kind, match=words) as fault:
             series.image(k)
         assert str(fault.value).startswith(str(tmp_path / f"raw_{k}.tif"))

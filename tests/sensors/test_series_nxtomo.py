@@ -11,10 +11,10 @@ import pytest
 
 from sensors.images.formats import open_series
 from sensors.images.nexus_streams import read_streams
-from sensors.images.tiff_header import UnfinishedError
+from sensors.images.unfinished import UnfinishedError
 from sensors.reading import SensorError
 from tests.real_data import data_file
-from twin.scan import read_scan
+from twin.scan import ScanError, read_scan
 
 KEY = np.array([2, 1, 0, 0, 3, 0, 1])
 IMAGES = np.random.default_rng(2).integers(0, 60000, (7, 9, 11), dtype=np.uint16)
@@ -193,7 +193,10 @@ def test_monitors_become_streams_of_the_projections(tmp_path):
     assert "lost.h5: not there, so no gone" in notes(series)
     series.close()
     found = read_streams(tmp_path / "a.nxs")
-    assert [(s.name, s.quantity, len(s.values)) for s in found.streams] == [("control", "flux", 7), ("t", "temperature", 7)]
+    assert [(s.name, s.quantity, len(s.values)) for s in found.streams] == [
+        ("control", "flux", 7),
+        ("t", "temperature", 7),
+    ]
     assert list(found.times) == (START + SECONDS).tolist()
 
 
@@ -236,7 +239,7 @@ def test_a_lone_data_set_of_images(tmp_path):
         ({"remove": [f"{DETECTOR}/data"]}, "no images under /entry/instrument/detector"),
         ({"add": {f"{DETECTOR}/data": IMAGES[0]}}, "no images under"),
         ({"add": {f"{DETECTOR}/data": [["a"]] * 7}}, "no images under"),
-        ({"add": {f"{DETECTOR}/data": IMAGES + 1j}}, "not frames × rows × columns of numbers"),
+        ({"add": {f"{DETECTOR}/data": IMAGES + 1j}}, "not up to a million frames of numbers"),
         ({"add": {f"{DETECTOR}/data": IMAGES[:, :0]}}, r"has shape \(7, 0, 11\)"),
         ({"add": {f"{DETECTOR}/image_key": np.full(7, 8)}}, "image_key 8 is unknown"),
         ({"add": {f"{DETECTOR}/image_key": np.zeros((7, 2))}}, "must have one entry per frame"),
@@ -256,6 +259,30 @@ def test_a_filter_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
     with pytest.raises(SensorError, match="is compressed with the filter deflate; pip install hdf5plugin"):
         open_series(tmp_path / "a.nxs")
+
+
+def test_a_billion_frames_are_a_corrupt_header(tmp_path):
+    with h5py.File(nxtomo(tmp_path / "a.nxs", remove=[f"{DETECTOR}/data", f"{DETECTOR}/image_key"]), "r+") as file:
+        file.create_dataset(f"entry/{DETECTOR}/data", (10**9, 4, 4), "u2", chunks=(1, 4, 4))
+        file.create_dataset(f"entry/{DETECTOR}/image_key", (10**9,), "u1", chunks=(1000,))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("data", (10**9, 4, 4), "u2", chunks=(1, 4, 4))
+    for name in ("a.nxs", "b.h5"):
+        with pytest.raises(SensorError, match=r"has shape \(1000000000, 4, 4\) of uint16, not up to a million frames"):
+            open_series(tmp_path / name)
+    with pytest.raises(ScanError, match="must have one entry per frame"):
+        read_scan(tmp_path / "a.nxs")
+
+
+def test_a_frame_of_gigabytes_gives_windows_only(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("data", (3, 40_000, 40_000), "u2", chunks=(1, 100, 100))
+        data[1, 30_050, 20] = 9
+    series = open_series(tmp_path / "a.h5")
+    assert series.image(1, slice(30_000, 30_100), slice(0, 100)).sum() == 9
+    with pytest.raises(SensorError, match="40000 × 40000 px are no projection"):
+        series.image(1)
+    series.close()
 
 
 def test_a_file_that_is_cut_is_unfinished(tmp_path):
@@ -286,8 +313,8 @@ def test_a_corrupt_chunk_costs_its_frame_only(tmp_path):
 def test_flipped_bytes_never_give_anything_but_one_line(tmp_path):
     path = nxtomo(tmp_path / "a.nxs")
     whole = path.read_bytes()
-    spoiled = 0
-    for k in range(0, min(len(whole), 6000), 37):
+    said = []
+    for k in range(0, min(len(whole), 6000), 61):
         bad = bytearray(whole)
         bad[k : k + 4] = bytes(255 - b for b in bad[k : k + 4])
         path.write_bytes(bad)
@@ -298,9 +325,9 @@ def test_flipped_bytes_never_give_anything_but_one_line(tmp_path):
             finally:
                 series.close()
         except SensorError as error:
-            spoiled += 1
-            assert "\n" not in str(error)
-    assert spoiled > 5
+            said.append(str(error))
+    assert len(said) > 5
+    assert not any("\n" in line for line in said)
 
 
 def test_k11_dangling_links_do_not_stop_it():
@@ -324,7 +351,9 @@ def test_tooth():
     kinds = [f.kind for f in series.contents.frames]
     assert [kinds.count(kind) for kind in ("projection", "flat", "dark")] == [181, 10, 10]
     assert series.contents.shape == (2, 640)
-    assert [f.angle_deg for f in series.contents.frames if f.kind == "projection"][180] == pytest.approx(179.0, abs=0.01)
+    assert [f.angle_deg for f in series.contents.frames if f.kind == "projection"][180] == pytest.approx(
+        179.0, abs=0.01
+    )
     seen = [series.image(kinds.index(kind) + 3) for kind in ("projection", "flat", "dark")]
     series.close()
     with h5py.File(data_file("tooth/tooth.h5")) as file:

@@ -1,4 +1,4 @@
-"""Images beside the logs of Nikon, Waygate and Bruker consoles. No images come with the real logs, so tests write small ones."""
+"""Images beside the logs of Nikon, Waygate and Bruker consoles. The real logs come without images: tests write small ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def nikon(folder, *, count=6, images=range(1, 6), dated=True, settings=True, jit
     head = ["Projections\tFrames\tExposure(ms)", f"{count - 1}\t1\t708.00", "Projection\tAngle(deg)\tTime(s)"]
     (folder / "_ctdata.txt").write_bytes(("\r\n".join([*head, *rows]) + "\r\n").encode())
     if settings:
-        text = "[XTekCT]\nName=Lego 1\nProjections=5\nInitialAngle=40.2\nAngularStep=0.25\n[Xrays]\nXraykV=90\nXrayuA=32\n"
+        text = (
+            "[XTekCT]\nName=Lego 1\nProjections=5\nInitialAngle=40.2\nAngularStep=0.25\n[Xrays]\nXraykV=90\nXrayuA=32\n"
+        )
         (folder / "Lego 1.xtekct").write_text(text)
         (folder / "Lego 1_01.xtekct").write_text("[XTekCT]\nName=Lego 1_01\n")
     for k in images:
@@ -79,7 +81,9 @@ def test_a_nikon_scan_by_its_folder_or_either_file(tmp_path, ending):
 
 def test_without_a_date_the_images_modification_times_tell_the_beginning(tmp_path):
     series = open_series(nikon(tmp_path / "a", dated=False))
-    assert [f.time - BEGIN for f in series.contents.frames] == pytest.approx([2.8319 + 0.708 * k for k in range(5)], abs=1e-6)
+    assert [f.time - BEGIN for f in series.contents.frames] == pytest.approx(
+        [2.8319 + 0.708 * k for k in range(5)], abs=1e-6
+    )
     assert series.contents.clock == "_ctdata.txt, from the images' modification times"
     assert "their beginning is taken from the images' modification times" in notes(series)
     series = open_series(nikon(tmp_path / "b", dated=False, jitter=100.0))
@@ -131,10 +135,10 @@ PCJ = ";ImgNr\tXS\t\tYS\t\tZS\t\tRS\t\tXD\t\tWarmup\tVSenCnt\tTimeStamp\tChangeC
 
 def pcj_of(numbers, seconds, *, unstamped=3):
     """As datos|x writes it: two tabs in the header, a tab at the end of each row, no stamp in the first three."""
-    rows = "".join(
-        f"{n}\t0.0\t232.7\t-41.5\t{0.2769231 * (n - 1):.7f}\t{(n % 3) * 0.2:.1f}\t0\t0\t{0 if k < unstamped else round(s * 1e3)}\t0\t\n"
-        for k, (n, s) in enumerate(zip(numbers, seconds, strict=True))
-    )
+    rows = ""
+    for k, (n, s) in enumerate(zip(numbers, seconds, strict=True)):
+        stamp = 0 if k < unstamped else round(s * 1e3)
+        rows += f"{n}\t0.0\t232.7\t-41.5\t{0.2769231 * (n - 1):.7f}\t{(n % 3) * 0.2:.1f}\t0\t0\t{stamp}\t0\t\n"
     return f"[Info]\nNumImages={len(numbers)}\n\n[Data]\n{PCJ}{rows}"
 
 
@@ -166,7 +170,9 @@ def test_a_waygate_scan_with_all_its_files(tmp_path, ending):
         ("flat", 0), ("dark", 0), *[("projection", k) for k in range(5)], ("reference", 0),
     ]  # fmt: skip
     rows = [0, 1, 2, 699, 1299]
-    columns = {name: [float(truth[k][at]) for k in rows] for name, at in (("U", 2), ("I", 3), ("MeanGV", 4), ("XDShift", 9))}
+    columns = {
+        name: [float(truth[k][at]) for k in rows] for name, at in (("U", 2), ("I", 3), ("MeanGV", 4), ("XDShift", 9))
+    }
     found = named(series)
     assert {name: list(found[name]) for name in columns} == columns
     assert set(found) == {*columns, "XS", "YS", "ZS", "XD"}
@@ -177,7 +183,10 @@ def test_a_waygate_scan_with_all_its_files(tmp_path, ending):
     assert (np.abs(times - ticks[rows] - 0.5) <= 0.5).all()
     assert times[4] - times[3] == pytest.approx(1200.0, abs=0.01)
     assert series.contents.clock.startswith("scan_409.pcj, TimeStamp on the clock of the .pcp")
-    assert (frames[7].angle_deg, frames[7].time) == (44.4, datetime.fromisoformat("2023-05-30T16:49:37+02:00").timestamp() + 0.5)
+    assert (frames[7].angle_deg, frames[7].time) == (
+        44.4,
+        datetime.fromisoformat("2023-05-30T16:49:37+02:00").timestamp() + 0.5,
+    )
     assert "1296 of 1301 rows have no image" in notes(series)
     assert "MeanGV is the mean of columns 0–10, rows 0–10" in notes(series)
     assert "shuttled by up to 5 px" in notes(series)
@@ -247,16 +256,16 @@ def test_settings_without_a_log_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "date", "count", "nodes", "widest"),
-    [
-        ("Control01", "2018-02-22T21:18:41+01:00", 3979, 25, 7),
-        ("Swimmer01", None, 3756, 24, 9),
+    ("name", "end", "duration", "files", "projections", "spacing", "widest"),
+    [  # two layouts of date and duration; 1172 counts one file more than it has shifted
+        ("Control01", "2018-02-22T21:18:41+01:00", 8 * 3600 + 55 * 60 + 50, 3979, 3978, 160, 7),
+        ("Swimmer01", "2018-02-22T07:18:31+01:00", 14 * 3600 + 4 * 60 + 44, 3755, 3755, 100, 9),
     ],
 )
-def test_a_real_log_of_the_first_date_layout(tmp_path, name, date, count, nodes, widest):
+def test_real_logs_with_images(tmp_path, name, end, duration, files, projections, spacing, widest):
     for item in data_file(f"bruker/{name}/proj").iterdir():
         shutil.copy(item, tmp_path)
-    wanted = (0, 1, 160, 161, count - 1)
+    wanted = (0, 1, spacing, spacing + 1, files - 1)
     for k in wanted:
         image(tmp_path / f"{name}_{k:04d}.tif", k)
     image(tmp_path / f"{name}_spr.tif", 1)
@@ -264,16 +273,14 @@ def test_a_real_log_of_the_first_date_layout(tmp_path, name, date, count, nodes,
     frames = series.contents.frames
     assert [int(series.image(k)[0, 0]) for k in range(5)] == list(wanted)
     assert [f.angle_deg for f in frames] == pytest.approx([0.05 * k for k in wanted])
-    whole = read_bruker_log(tmp_path / f"{name}.log", "Europe/Zurich")
-    if date is not None:
-        step = (8 * 3600 + 55 * 60 + 50) / 3978
-        end = datetime.fromisoformat(date).timestamp()
-        assert frames[0].time == pytest.approx(end - 3978 * step + step / 2, abs=0.01)
-    assert np.diff([f.time for f in frames])[0] > 0
+    begin, step = datetime.fromisoformat(end).timestamp() - duration, duration / projections
+    assert [f.time - begin for f in frames] == pytest.approx([(k + 0.5) * step for k in wanted], abs=1e-3)
     found = named(series)
     assert np.isfinite(found["TS_v"]).tolist() == [True, False, True, False, False]
+    whole = read_bruker_log(tmp_path / f"{name}.log", "Europe/Zurich")
     shifts = next(s.values for s in whole.streams if s.name == "TS_v")
-    assert (len(shifts), np.isfinite(shifts).sum(), np.nanmax(shifts)) == (count, nodes, widest)
+    assert (len(shifts), np.nanmax(shifts)) == (files, widest)
+    assert np.flatnonzero(np.isfinite(shifts)).tolist() == list(range(0, projections, spacing))
     assert set(found) == {"Source Voltage (kV)", "Source Current (uA)", "TS_u", "TS_v"}
     assert known_units(series)
     assert series.contents.clock == f"{name}.log, equally spaced"
@@ -281,7 +288,7 @@ def test_a_real_log_of_the_first_date_layout(tmp_path, name, date, count, nodes,
     assert "1 images whose names aren't" in notes(series)
 
 
-def test_a_real_log_of_the_other_date_layout_among_connected_scans(tmp_path):
+def test_a_real_log_among_connected_scans(tmp_path):
     for item in data_file("bruker/104016/head/proj").iterdir():
         shutil.copy(item, tmp_path)
     for part in (0, 1):
@@ -311,6 +318,15 @@ def test_shifts_that_are_not_beside_the_log_stop_nothing(tmp_path):
     shutil.copy(data_file("bruker/Control01/proj/Control01.log"), tmp_path)
     image(tmp_path / "Control01_0000.tif", 3)
     assert "are not beside it" in notes(open_series(tmp_path))
+
+
+@pytest.mark.parametrize("number", ["999999999", "inf", "nan", "-3", "many"])
+def test_a_number_of_files_that_cannot_be_is_one_line(tmp_path, number):
+    text = data_file("bruker/Control01/proj/Control01.log").read_text("latin-1")
+    (tmp_path / "a.log").write_text(text.replace("Number of Files= 3979", f"Number of Files= {number}"), "latin-1")
+    with pytest.raises(SensorError, match=f"'number of files' is '{number}', not a positive number") as fault:
+        open_series(tmp_path / "a.log")
+    assert "\n" not in str(fault.value)
 
 
 def test_the_log_of_another_program_is_no_scan(tmp_path):

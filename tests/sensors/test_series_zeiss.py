@@ -10,7 +10,7 @@ import pytest
 
 from sensors.channel import UNITS
 from sensors.images.formats import open_series
-from sensors.images.tiff_header import UnfinishedError
+from sensors.images.unfinished import UnfinishedError
 from sensors.reading import SensorError
 from tests.real_data import data_file
 from tests.sensors.compound_writer import write_compound
@@ -192,6 +192,45 @@ def test_what_is_wrong_inside_is_one_line(tmp_path, change, words):
         open_series(path)
     assert str(fault.value).startswith(str(path))
     assert "\n" not in str(fault.value)
+
+
+def test_flipped_bytes_never_give_anything_but_one_line(tmp_path):
+    path = write_compound(tmp_path / "a.txrm", streams(IMAGES[:3]))
+    whole = path.read_bytes()
+    entries = [
+        whole.index(name.encode("utf-16-le"))
+        for name in ("Root Entry", "ImageInfo", "NoOfImages", "DataType", "Image1")
+    ]
+    places = [
+        *range(0, 512, 7),
+        *(at + k for at in entries for k in range(0, 128, 5)),
+        *range(len(whole) - 1024, len(whole), 9),
+    ]
+    said = []
+    for k in places:
+        bad = bytearray(whole)
+        bad[k : k + 2] = bytes(255 - b for b in bad[k : k + 2])
+        path.write_bytes(bad)
+        try:
+            series = open_series(path)
+            try:
+                series.image(1)
+            finally:
+                series.close()
+        except SensorError as error:
+            said.append(str(error))
+    assert len(said) > 30
+    assert not any("\n" in line for line in said)
+
+
+def test_a_file_cut_anywhere_is_one_line(tmp_path):
+    path = write_compound(tmp_path / "a.txrm", streams(IMAGES[:20]))
+    whole = path.read_bytes()
+    for part in (100, 511, 600, 5000, len(whole) // 2, len(whole) - 3000, len(whole) - 100):
+        path.write_bytes(whole[:part])
+        with pytest.raises(SensorError) as fault:
+            open_series(path).close()
+        assert "\n" not in str(fault.value)
 
 
 def test_a_file_that_is_cut_while_it_is_open_fails_for_the_lost_images_only(tmp_path):

@@ -1,0 +1,136 @@
+"""Means over blocks of pixels: where structure is told from noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.estimate import Array
+
+SIDE = 4  # pixels along the side of the blocks whose means tell whether noise is shared
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Square blocks of a window, centred in it; what is left over at its border belongs to none.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Of the window.
+    side : int
+        Of a block [px].
+    """
+
+    shape: tuple[int, int]
+    side: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], side: int) -> Blocks:
+        """Blocks of ``side`` pixels, or of the window's shorter side if that is less.
+
+        Examples
+        --------
+        >>> Blocks.of((10, 21), 5).count
+        (2, 4)
+        """
+        return cls(shape, max(1, min(side, *shape)))
+
+    @property
+    def count(self) -> tuple[int, int]:
+        """Blocks along v and u."""
+        return self.shape[0] // self.side, self.shape[1] // self.side
+
+    @property
+    def _cut(self) -> tuple[slice, slice]:
+        starts = [(n - m * self.side) // 2 for n, m in zip(self.shape, self.count, strict=True)]
+        return slice(starts[0], starts[0] + self.count[0] * self.side), slice(
+            starts[1], starts[1] + self.count[1] * self.side
+        )
+
+    def split(self, values: Array) -> Array:
+        """(rows, columns, side²) array: the pixels of every block."""
+        rows, columns = self.count
+        part = values[self._cut].reshape(rows, self.side, columns, self.side)
+        return np.asarray(part.swapaxes(1, 2).reshape(rows, columns, self.side**2))
+
+    def sum(self, values: Array) -> Array:
+        """Sum over each block; the window's shape in, blocks' out."""
+        rows, columns = self.count
+        return np.asarray(values[self._cut].reshape(rows, self.side, columns, self.side).sum(axis=(1, 3)))
+
+    def spread(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The blocks' values for all pixels of the window; at its border that of the nearest block."""
+        index = [
+            np.clip((np.arange(n) - cut.start) // self.side, 0, m - 1)
+            for n, cut, m in zip(self.shape, self._cut, self.count, strict=True)
+        ]
+        return np.asarray(values[np.ix_(*index)])
+
+    def middles(self) -> tuple[Array, Array]:
+        """u and v of the blocks' middles [px]."""
+        rows, columns = self._cut
+        half = (self.side - 1) / 2.0
+        u = columns.start + half + self.side * np.arange(self.count[1])
+        v = rows.start + half + self.side * np.arange(self.count[0])
+        return u.astype(float), v.astype(float)
+
+
+def shared_noise(rest: Array, variance: Array) -> float:
+    """How much more means of 4 × 4 pixels scatter than they would if the pixels' noise were independent, or 1.
+
+    From differences of neighbouring means, which know nothing of what changes slowly. 1 unless the excess is sure (3 σ).
+
+    Parameters
+    ----------
+    rest : (rows, columns) array
+        Residuals, ``nan`` for pixels left out.
+    variance : (rows, columns) array
+        What they should scatter.
+
+    Examples
+    --------
+    >>> shared_noise(np.random.default_rng(1).normal(size=(64, 64)), np.ones((64, 64)))
+    1.0
+    """
+    if min(rest.shape) < 2 * SIDE:
+        return 1.0
+    blocks = Blocks.of((rest.shape[0], rest.shape[1]), SIDE)
+    mean = blocks.sum(rest) / SIDE**2
+    expected = blocks.sum(variance) / SIDE**4
+    ratios = []
+    for axis in (0, 1):
+        apart = np.diff(mean, axis=axis) ** 2
+        usual = expected + np.roll(expected, -1, axis=axis)
+        usual = usual[:-1] if axis == 0 else usual[:, :-1]
+        told = np.isfinite(apart)
+        ratios.append((apart[told] / usual[told]).ravel())
+    all_of_them = np.concatenate(ratios)
+    if len(all_of_them) < 2 * SIDE**2:
+        return 1.0
+    power = float(all_of_them.mean())
+    sure = 1.0 + 3.0 * math.sqrt(3.0 / len(all_of_them))  # differences share blocks: fewer of them are independent
+    return power if power > sure else 1.0
+
+
+def beyond_noise(values: Array, sigma: Array) -> tuple[float, float]:
+    """Rms of values beyond their noise, and its σ.
+
+    The mean square less the noise's, its root where that is positive; σ is half the interval of ±1 σ of the mean square.
+
+    Examples
+    --------
+    >>> rms, error = beyond_noise(np.array([3.0, -3.0, 3.0, -3.0]), np.full(4, 1.0))
+    >>> round(rms, 2), round(error, 2)
+    (2.83, 0.52)
+    """
+    if len(values) == 0:
+        return math.nan, math.nan
+    square = float(np.mean(values**2 - sigma**2))
+    signal = max(square, 0.0)
+    spread = math.sqrt(float(np.mean(2.0 * sigma**4 + 4.0 * sigma**2 * signal)) / len(values))
+    high, low = math.sqrt(signal + spread), math.sqrt(max(signal - spread, 0.0))
+    return math.sqrt(signal), 0.5 * (high - low) if signal > spread else high - math.sqrt(signal)

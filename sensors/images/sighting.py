@@ -1,0 +1,66 @@
+"""What one projection says, as values by the addresses of channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from models.imaging.fix import Fix, Verdict
+from sensors.images.looking import Look
+from sensors.images.series import NAN, Series
+from sensors.images.trackers import SUFFIXES
+from sensors.reading import Quality
+
+_QUALITY = {Verdict.GOOD: Quality.GOOD, Verdict.SUSPECT: Quality.SUSPECT, Verdict.LOST: Quality.INVALID}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a projection says for one address; value and σ in the unit of its suffix (``nan``: none)."""
+
+    value: float
+    sigma: float = NAN
+    quality: Quality = Quality.GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """All that one projection says.
+
+    Attributes
+    ----------
+    number : int
+        Of the projection in its series.
+    time : float
+        Mid-exposure [s since 1970].
+    values : mapping of str to Value
+        By address; every look gives all of its addresses.
+    fixes : mapping of str to Fix
+        By look, for their reasons.
+    """
+
+    number: int
+    time: float
+    values: Mapping[str, Value]
+    fixes: Mapping[str, Fix] = field(default_factory=dict)
+
+
+def values_of(looks: Sequence[Look], fixes: Mapping[str, Fix]) -> dict[str, Value]:
+    """Fixes as values by address; a lost marker gives an invalid value for every one of its addresses."""
+    return {
+        f"{look.name}_{suffix}": _value(fixes[look.name], suffix) for look in looks for suffix in SUFFIXES[look.marker]
+    }
+
+
+def _value(fix: Fix, suffix: str) -> Value:
+    value = fix.values.get(suffix, math.nan)
+    if not math.isfinite(value):
+        return Value(NAN, NAN, Quality.INVALID)
+    sigma = fix.sigma.get(suffix, math.nan)
+    return Value(float(value), float(sigma) if sigma > 0 else NAN, _QUALITY[fix.verdict])
+
+
+def streams_of(series: Series, index: int) -> dict[str, Value]:
+    """What the vendor's own streams say of a projection, by their names."""
+    return {s.name: Value(float(s.values[index])) for s in series.contents.streams if index < len(s.values)}

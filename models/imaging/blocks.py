@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class Blocks:
         rows, columns = self.count
         return np.asarray(values[self._cut].reshape(rows, self.side, columns, self.side).sum(axis=(1, 3)))
 
-    def spread(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """The blocks' values for all pixels of the window; at its border that of the nearest block."""
         index = [
             np.clip((np.arange(n) - cut.start) // self.side, 0, m - 1)
@@ -116,21 +117,30 @@ def shared_noise(rest: Array, variance: Array) -> float:
     return power if power > sure else 1.0
 
 
-def beyond_noise(values: Array, sigma: Array) -> tuple[float, float]:
+def beyond_noise(values: Array, sigma: Array, unsure: float = 0.0) -> tuple[float, float]:
     """Rms of values beyond their noise, and its σ.
 
-    The mean square less the noise's, its root where that is positive; σ is half the interval of ±1 σ of the mean square.
+    Root of the mean square less the noise's, or 0. Its σ is the σ of the mean square over the rms, so that three σ of the one are
+    three of the other; half of that is the error of a rms far from 0.
+
+    Parameters
+    ----------
+    values, sigma : (N,) arrays
+    unsure : float
+        Relative σ of the noise's variance itself.
 
     Examples
     --------
     >>> rms, error = beyond_noise(np.array([3.0, -3.0, 3.0, -3.0]), np.full(4, 1.0))
     >>> round(rms, 2), round(error, 2)
-    (2.83, 0.52)
+    (2.83, 1.03)
     """
     if len(values) == 0:
         return math.nan, math.nan
     square = float(np.mean(values**2 - sigma**2))
-    signal = max(square, 0.0)
-    spread = math.sqrt(float(np.mean(2.0 * sigma**4 + 4.0 * sigma**2 * signal)) / len(values))
-    high, low = math.sqrt(signal + spread), math.sqrt(max(signal - spread, 0.0))
-    return math.sqrt(signal), 0.5 * (high - low) if signal > spread else high - math.sqrt(signal)
+    noise, signal = sigma**2, max(square, 0.0)
+    spread = math.sqrt(
+        float(np.mean(2.0 * noise**2 + 4.0 * noise * signal)) / len(values) + (unsure * float(noise.mean())) ** 2
+    )
+    rms = math.sqrt(signal)
+    return rms, spread / max(rms, math.sqrt(spread), 1e-300)

@@ -17,19 +17,19 @@ SUFFIXES = ("flux", "structure")
 OUTLIER = 6.0  # σ; a pixel that far off is hot, or covered
 PATCHES = 8  # along the shorter side: pieces of the window that are free or covered
 COVERED_PIXELS = 0.25  # part of a piece's pixels that are off: no longer faults of pixels
-COVERED = 0.01  # of the flux: a piece that lacks so much, and is sure to, is covered
+COVERED, COVERED_SIGMA = 0.01, 6.5  # a piece that lacks so much of the flux, and so many σ, is covered
 UPPER = 75.0  # percentile of the pieces that is taken for free
 LEAST_FREE = 0.2
 SATURATED = 1e-3
-DARK_SIGMA = 5.0
-UNEVEN = 0.01
+DARK_SIGMA = 5.0  # less flux is none
+UNEVEN = 0.01  # a structure that makes a fix suspect
 
 
 def free_flux(window: NDArray[Any], light: Light) -> Fix:
     """Mean counts of a window that nothing should stand in.
 
     ``F = Σ c_i/Σ g_i`` over the pixels believed, c counts above dark and g the gain relative to its mean: the maximum likelihood
-    for photons. Pixels off by more than 6 σ are left out; pieces of the window (some 8 × 8) that lack more than 1 % and 5 σ, or a quarter
+    for photons. Pixels off by more than 6 σ are left out; pieces of the window (some 8 × 8) that lack more than 1 % and 6 σ, or a quarter
     of whose pixels are off, are covered by something: they are left out, and the fix is suspect.
 
     Parameters
@@ -74,8 +74,9 @@ def free_flux(window: NDArray[Any], light: Light) -> Fix:
     covered = seen & (blocks.sum(off.astype(float)) > COVERED_PIXELS * pixels)
     kept = good & ~off
     flux, sigma = _pieces(blocks, counts, gain, variance, kept)
+    sigma *= math.sqrt(shared_noise(np.where(kept, counts - level * gain, np.nan), variance))
     free = float(np.percentile(flux[seen & np.isfinite(flux)], UPPER)) if np.isfinite(flux).any() else 0.0
-    covered |= seen & (flux < free - np.maximum(COVERED * abs(free), 5.0 * sigma))
+    covered |= seen & (flux < free - np.maximum(COVERED * abs(free), COVERED_SIGMA * sigma))
     covered |= seen & ~np.isfinite(flux)
     part = float(np.count_nonzero(covered) / max(np.count_nonzero(seen), 1))
     if part > 1.0 - LEAST_FREE:
@@ -148,6 +149,6 @@ def _doubt(covered: float, saturated: float, structure: tuple[float, float]) -> 
         return f"{100 * saturated:.1f} % of the pixels are at full scale"
     if covered > 0:
         return f"something covers {max(100 * covered, 1):.0f} % of the window"
-    if structure[0] > UNEVEN and structure[0] > 5.0 * structure[1]:
+    if structure[0] > UNEVEN and structure[0] > 4.0 * structure[1]:
         return f"the window is uneven by {100 * structure[0]:.1f} %"
     return ""

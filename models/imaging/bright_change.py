@@ -16,11 +16,13 @@ from models.imaging.fix import Fix, Verdict
 from models.imaging.light import Light
 from models.imaging.second_spot import SpotChange, find_spot_change
 
-MOST_BLOCKS = 40  # along the longer side
+MOST_BLOCKS = 32  # along the longer side
 FEWEST_BLOCKS = 8  # along the shorter side, where the window has so many pixels
 LEAST_SIDE = 4  # px; smaller blocks share a scintillator's noise with their neighbours
 COUNTS = 400.0  # least photons in a block: a ratio of fewer is skewed
 OUTLIER = 8.0  # robust σ; a pixel whose ratio is that far from its block's is faulty in one of the images
+SMALL = 3  # px; in smaller blocks a faulty pixel isn't told by the block's median
+ROUGHNESS = 6.0  # variance of the noise's mean square times the differences it is from, which share blocks (simulated)
 TERMS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))  # orders along u and v of the shading's Legendre polynomials
 
 
@@ -127,7 +129,7 @@ def bright_ratio(
     Notes
     -----
     σ comes from second differences between neighbouring blocks, which shading and a wide second spot don't touch, and from the light's
-    variance per count if that is larger. Structure finer than two blocks counts as noise. Markers, collimator edges and other
+    variance per count where that is stated and the differences don't say more. Structure finer than two blocks counts as noise. Markers, collimator edges and other
     things in the beam move with the spot and look like structure: give a window without them. Light that falls differently on an
     afterglowing or saturating detector is shading or structure here.
 
@@ -143,7 +145,7 @@ def bright_ratio(
     >>> first, then = rng.poisson(1e4, (60, 80)), rng.poisson(1.02e4 * (1 + 0.003 * u), (60, 80))
     >>> change = bright_ratio(then, first, Light.plain((60, 80), variance_per_count=1.0))
     >>> [round(x, 4) for x in (change.factor, change.factor_sigma, *change.tilt[0])]
-    [1.0202, 0.0002, 0.0061, 0.0007]
+    [1.0201, 0.0002, 0.0049, 0.0007]
     """
     if image.shape != reference.shape or image.shape != light.dark.shape:
         raise ModelError(
@@ -153,11 +155,13 @@ def bright_ratio(
     good = ~light.dead & (image < light.full_scale) & (reference < light.full_scale)
     good &= np.isfinite(image) & np.isfinite(reference)
     over, under = np.where(good, image - light.dark, 0.0), np.where(good, reference - light.dark, 0.0)
-    good &= ~_faulty(over, under, good)
+    per_count = light.variance_per_count if math.isfinite(light.variance_per_count) else 1.0
+    photons = float(np.median(under[good])) / per_count if good.any() else 0.0
+    side = _side(image.shape, photons)
+    good &= ~_faulty(over, under, good, side)
     if 2 * np.count_nonzero(good) < good.size:
         raise ModelError("more than half of the bright image's pixels are dead, saturated or at odds with the other image")
-    per_count = light.variance_per_count if math.isfinite(light.variance_per_count) else 1.0
-    blocks = Blocks.of(image.shape, _side(image.shape, float(under[good].mean()) / per_count))  # type: ignore[arg-type]
+    blocks = Blocks.of((image.shape[0], image.shape[1]), side)
     pixels = blocks.sum(good.astype(float))
     top, bottom = blocks.sum(np.where(good, over, 0.0)), blocks.sum(np.where(good, under, 0.0))
     full = (pixels >= 0.5 * blocks.side**2) & (bottom > 0) & (top > 0)
@@ -168,9 +172,12 @@ def bright_ratio(
     relative = (per_count * top + read) / (frames * np.where(full, top, 1.0) ** 2)
     relative += (per_count * bottom + read) / (reference_frames * np.where(full, bottom, 1.0) ** 2)
     sigma = np.sqrt(np.where(full, relative, np.nan)) * float(np.nanmedian(ratio))
-    excess = _roughness(ratio, sigma)
+    excess, unsure = _roughness(ratio, sigma)
     known = math.isfinite(light.variance_per_count)
-    sigma *= math.sqrt(max(excess, 1.0) if known else excess)
+    if not known or excess > 1.0 + 3.0 * unsure:
+        sigma *= math.sqrt(excess)
+    else:
+        unsure = 0.0
     u, v = blocks.middles()
     base = _base(u, v, image.shape)
     told = full.ravel()
@@ -178,7 +185,7 @@ def bright_ratio(
     rest = ratio - (level @ base).reshape(ratio.shape)
     scale = np.where(full, rest, 0.0) / level[0], np.where(full, sigma, np.inf) / level[0]
     spot = find_spot_change(scale[0], scale[1], base, (u, v))
-    structure = beyond_noise((rest[full] / level[0]), sigma[full] / level[0])
+    structure = beyond_noise(rest[full] / level[0], sigma[full] / level[0], unsure / excess)
     if spot is not None:
         # what the spot took part in belongs to it: mean and shading are fitted beside it
         model = np.asarray(spot.field(u, v)).ravel()
@@ -203,19 +210,28 @@ def _side(shape: tuple[int, ...], photons: float) -> int:
     return max(fine, math.ceil(max(shape) / MOST_BLOCKS), math.ceil(math.sqrt(COUNTS / max(photons, 1e-9))))
 
 
-def _faulty(over: Array, under: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _faulty(over: Array, under: Array, good: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
     """Pixels whose ratio stands out of their neighbours': faulty in one image and not in the other."""
     seen = good & (under > 0)
-    usual = float(np.median(over[seen]) / np.median(under[seen])) if seen.any() else 1.0
+    if not seen.any():
+        return good
+    usual = float(np.median(over[seen]) / np.median(under[seen]))
     apart = (over - usual * under) / np.sqrt(np.maximum(under, 1.0))  # noise that is alike for all pixels
     apart = np.where(seen, apart, 0.0)
-    apart -= median_filter(apart, 5, mode="nearest")
-    spread = 1.4826 * float(np.median(np.abs(apart[seen]))) if seen.any() else 1.0
+    if side < SMALL:
+        apart = apart - median_filter(apart, 5, mode="nearest")
+    else:
+        blocks = Blocks.of((over.shape[0], over.shape[1]), side)
+        apart = apart - blocks.spread(np.median(blocks.split(apart), axis=-1))
+    spread = 1.4826 * float(np.median(np.abs(apart[seen])))
     return np.asarray(good & (~seen | (np.abs(apart) > OUTLIER * max(spread, 1e-12))))
 
 
-def _roughness(ratio: Array, sigma: Array) -> float:
-    """Variance of the noise over the expected one, from second differences of neighbouring blocks (robust)."""
+def _roughness(ratio: Array, sigma: Array) -> tuple[float, float]:
+    """Variance of the noise over the expected one, from second differences of neighbouring blocks; and its σ.
+
+    Mean square of those within 3 robust σ, and the part of a normal distribution's that this is.
+    """
     found = []
     for axis in (0, 1):
         if ratio.shape[axis] < 3:
@@ -225,7 +241,12 @@ def _roughness(ratio: Array, sigma: Array) -> float:
         usual = np.sqrt(parts[0] + 4.0 * parts[1] + parts[2])
         found.append((bend / usual)[np.isfinite(bend / usual)])
     values = np.concatenate(found) if found else np.zeros(0)
-    return float((1.4826 * np.median(np.abs(values))) ** 2) if len(values) >= 4 else 1.0
+    if len(values) < 4:
+        return 1.0, math.inf
+    robust = 1.4826 * float(np.median(np.abs(values)))
+    inside = np.abs(values) <= 3.0 * max(robust, 1e-12)
+    power = float(np.mean(values[inside] ** 2)) / 0.9733
+    return power, power * math.sqrt(ROUGHNESS / len(values))
 
 
 def _shapes(u: Array, v: Array) -> Array:

@@ -17,7 +17,7 @@ from models.imaging.patch_place import Place, Reading, shifted
 from models.imaging.patch_reference import Reference, References
 from models.imaging.patch_texture import MARGIN, Texture, prepare
 
-GRID_PX = 0.25  # templates are made for whole multiples of this
+GRID_PX = 0.125  # templates are made for whole multiples of this
 PLACES, TEXTURES = 9, 4  # kept
 STEPS = 8  # places tried before a shift is given up
 SIGNIFICANT = 6.0  # σ of a correlation that is none by chance

@@ -20,6 +20,7 @@ BLOCKS_ALONG = 8  # blocks of residuals along the shorter side
 FEWEST = 64  # px of overlap below which there is nothing to compare
 LOSS = 0.05  # of the information, at the distance from its place up to which an image is read there
 REACH_PX = (0.15, 0.5)  # bounds of that distance
+NOISY_REACH_PX = 0.1  # the same where the texture, and with it the answer to a shift, isn't known exactly
 
 
 def shifted(
@@ -164,6 +165,8 @@ class Place:
         self._wide = max(1, -(-flat.shape[1] // BLOCKS_ALONG))
         sharp = -6.0 * np.array([self._answer[2, 7] / self._answer[2, 2], self._answer[3, 10] / self._answer[3, 3]])
         reach = np.clip(np.sqrt(LOSS / np.maximum(sharp, 1e-9)), *REACH_PX)
+        if texture.error:
+            reach = np.minimum(reach, NOISY_REACH_PX)
         self.reach = (float(reach[0]), float(reach[1]))
 
     def read(self, window: NDArray[Any]) -> Reading:

@@ -16,7 +16,10 @@ from models.imaging.patch_reference import Reference
 
 MARGIN = 12  # px of texture beyond the window's edges, for the interpolating filters
 SURROUND = 32  # px of texture beyond the window's edges, for the noise filter
-LAG_PX = 12.0  # σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
+LAG_PX = 12.0  # largest σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
+LAGS = 20  # lag windows' σ in a window: narrower ones scatter more
+SURE = 5.0  # σ above the noise from which a frequency holds texture
+RING = 0.3  # rad/px: width of rings of frequencies in which what is not sure is averaged
 CORNER = 0.7  # of the Nyquist frequency, along both axes: beyond it nothing but noise is expected
 PASSES = 3  # of the noise filter, each with a better guess of what is beyond the window
 
@@ -95,7 +98,7 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
         return Texture(model, model, known, mean, variance**0.5, along_u, along_v, np.zeros(4), 0.0, per_count)
 
     shape = (next_fast_len(t.shape[0] + 2 * SURROUND, True), next_fast_len(t.shape[1] + 2 * SURROUND, True))
-    power, floor = _spectrum(t, known, shape)
+    power, floor, scatter = _spectrum(t, known, shape)
     stated = _noise(reference, light, mean, known)
     noise = stated if np.isfinite(stated) else floor
     per_count = light.variance_per_count
@@ -104,14 +107,17 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
     if not variance - noise > 5.0 * noise / np.sqrt(t.size):
         raise ModelError("the reference has no texture beyond its noise; average more images")
     image_noise = _image_noise(light, per_count, level, known)
-    # an excess over the noise that the spectrum's own scatter explains is none
-    signal = np.maximum(power - noise * (1.0 + np.sqrt(4.0 * np.pi * LAG_PX**2 / t.size)), 1e-6 * noise)
-    wiener = signal / (signal + noise)
-    bands = _denoised(t, known, signal, noise, shape)
+    signal, sure = _signal(power, noise, scatter, t.size)
     both = image_noise * (signal + noise)
-    model, template = (_cut(irfft2(b, s=shape), t.shape) for b in (bands, bands * (both / (both + signal * noise))))
+    weight = both / (both + signal * noise)
+    wiener = signal / (signal + noise)
+    # a spectrum that is smoothed over few frequencies knows its own noise: less of it is texture
+    bend = 1.0 + (signal + noise) / signal - (both + (signal + noise) * noise) / (both + signal * noise)
+    wiener = np.where(sure, np.maximum(wiener - (1.0 - wiener) * scatter**2 * bend, 1e-3 * wiener), wiener)
+    bands = _denoised(t, known, wiener, signal, noise)
+    model, template = (_cut(irfft2(b, s=shape), t.shape) for b in (bands, bands * weight.astype(np.float32)))
     acf = irfft2(signal * wiener, s=shape)
-    left, error = _left(signal * wiener * (both / (both + signal * noise)) ** 2, wiener * noise, shape)
+    left, error = _left(signal * wiener * weight**2, wiener * noise, shape)
     along_u, along_v = Interpolator(acf[0, : shape[1] // 2]), Interpolator(acf[: shape[0] // 2, 0])
     return Texture(model, template, known, mean, (variance - noise) ** 0.5, along_u, along_v, left, error, per_count)
 
@@ -128,13 +134,14 @@ def _surrounded(t: Array, along_u: Interpolator, along_v: Interpolator, width: i
 
 
 def _denoised(
-    t: Array, known: NDArray[np.bool_], signal: Array, noise: float, shape: tuple[int, int]
+    t: Array, known: NDArray[np.bool_], wiener: Array, signal: Array, noise: float
 ) -> NDArray[np.complex64]:
     """Fourier transform of the texture without noise, as well as a window tells it.
 
     Best linear prediction with unknown pixels and the surroundings missing: they are first extrapolated, then filled with
     what the filter itself makes of them (expectation maximisation: each pass halves what is wrong at the edges).
     """
+    shape = (signal.shape[0], 2 * signal.shape[1] - 2)
     acf = irfft2(signal, s=shape)
     along_u, along_v = Interpolator(acf[0, : shape[1] // 2]), Interpolator(acf[: shape[0] // 2, 0])
     wide = np.zeros(shape, np.float32)
@@ -142,7 +149,7 @@ def _denoised(
     wide[: rows + 2 * SURROUND, : columns + 2 * SURROUND] = _surrounded(
         t, along_u, along_v, SURROUND, noise / float(acf[0, 0])
     )
-    wiener = (signal / (signal + noise)).astype(np.float32)
+    wiener = wiener.astype(np.float32)
     inside = (slice(SURROUND, SURROUND + rows), slice(SURROUND, SURROUND + columns))
     data = t.astype(np.float32)
     bands = rfft2(wide) * wiener
@@ -192,21 +199,40 @@ def _marginal(t: Array) -> Array:
     return np.asarray(acf * np.exp(-0.5 * (np.arange(len(acf)) / width) ** 2))
 
 
-def _spectrum(t: Array, known: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Array, float]:
-    """Smoothed variance spectrum of a window (mean over all frequencies = variance), and its floor at high frequencies.
+def _spectrum(t: Array, known: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Array, float, float]:
+    """Smoothed variance spectrum of a window (mean over all frequencies = variance), floor, and relative scatter.
 
-    Blackman and Tukey's: the Fourier transform of the autocovariance times a Gaussian lag window.
+    Blackman and Tukey's: the Fourier transform of the autocovariance times a Gaussian lag window. The floor is the mean at
+    high frequencies; the scatter is that of the smoothed spectrum of white noise.
     """
     taper = np.outer(np.hanning(t.shape[0] + 2)[1:-1], np.hanning(t.shape[1] + 2)[1:-1]) * known
+    square = np.square(taper)
     t = t - (t * taper).sum() / taper.sum()
-    rough = np.abs(rfft2((t * taper).astype(np.float32), s=shape)) ** 2 / np.square(taper).sum()
+    rough = np.abs(rfft2((t * taper).astype(np.float32), s=shape)) ** 2 / square.sum()
     fv, fu = np.abs(np.fft.fftfreq(shape[0])), np.fft.rfftfreq(shape[1])
     corner = rough[np.ix_(fv > 0.5 * CORNER, fu > 0.5 * CORNER)]
     lag_v, lag_u = fv * shape[0], np.minimum(np.arange(shape[1]), shape[1] - np.arange(shape[1]))
-    width = min(LAG_PX, min(t.shape) / 8.0)
-    window = np.outer(np.exp(-0.5 * (lag_v / width) ** 2), np.exp(-0.5 * (lag_u / width) ** 2))
+    wide_v, wide_u = (min(LAG_PX, n / LAGS) for n in t.shape)
+    window = np.outer(np.exp(-0.5 * (lag_v / wide_v) ** 2), np.exp(-0.5 * (lag_u / wide_u) ** 2))
     smooth = rfft2(irfft2(rough, s=shape) * window).real
-    return np.asarray(np.maximum(smooth, 0.0), dtype=float), float(corner.mean())
+    scatter = np.sqrt(np.pi * wide_u * wide_v * np.square(square).sum()) / square.sum()
+    return np.asarray(np.maximum(smooth, 0.0), dtype=float), float(corner.mean()), float(scatter)
+
+
+def _signal(power: Array, noise: float, scatter: float, size: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Spectrum of the texture, and where it is sure.
+
+    Where the spectrum doesn't stand out of the noise, the average over a ring of frequencies is taken, less two of its σ:
+    high frequencies weigh so much in a shift that an excess by chance would do harm, and there are many of them.
+    """
+    fv, fu = np.fft.fftfreq(power.shape[0])[:, None], np.arange(power.shape[1])[None, :] / (2.0 * power.shape[1] - 2.0)
+    sure = power > noise * (1.0 + SURE * scatter)
+    rest = ~sure
+    ring = (2.0 * np.pi / RING * np.hypot(fv, fu)).astype(int)
+    count = np.bincount(ring[rest], minlength=int(ring.max()) + 1)
+    excess = np.bincount(ring[rest], power[rest] - noise, minlength=len(count)) / np.maximum(count, 1)
+    excess -= 2.0 * noise * np.sqrt(3.78 * power.size / (size * np.maximum(count, 1)))
+    return np.maximum(np.where(sure, power - noise, excess[ring]), 1e-6 * noise), sure
 
 
 def _left(power: Array, error: Array, shape: tuple[int, int]) -> tuple[Array, float]:

@@ -13,11 +13,15 @@ from scipy.optimize import least_squares
 from models.estimate import Array
 
 GROWN_CHI2, MOVED_CHI2 = 26.0, 29.0  # gain in χ² by 1 and by 2 amplitudes; some 600 places and widths are tried
-BOTH_CHI2 = 16.0  # further gain that a motion of a size of its own must bring
+BOTH_CHI2 = 16.0  # further gain that growth and motion at once must bring
+RESOLVED = 6.0  # σ; (way/width)² must be so clear of 0 for height and way to be told apart, or chance picks the steep ones
+SMALLEST_WAY2 = 1e-4
 WIDTHS = 5
+LEAST_BLOCKS = 6  # along either side; fewer show no hump beside the shading
 WIDEST = 0.33  # of the window's shorter side: a wider hump is shading
-NARROWEST = 0.8  # of a block
+NARROWEST = 1.5  # of a block: a finer one is noise
 NAN = math.nan
+STOP = {"ftol": 1e-6, "xtol": 1e-5, "gtol": 1e-5, "max_nfev": 60}
 NAMES = ("u", "v", "width", "growth", "dipole_u", "dipole_v", "amplitude", "drift_u", "drift_v")
 
 Model = Callable[[Array, Array, Array], Array]
@@ -65,17 +69,18 @@ class SpotChange:
         values = dict.fromkeys(NAMES, NAN)
         sigma = dict.fromkeys(NAMES, NAN)
         for k, name in enumerate(order):
-            values[name], sigma[name] = float(self.p[k]), math.sqrt(float(self.cov[k, k]))
-        values["width"], sigma["width"] = math.exp(values["width"]), math.exp(values["width"]) * sigma["width"]
+            if name in values:
+                values[name], sigma[name] = float(self.p[k]), math.sqrt(float(self.cov[k, k]))
+        values["width"] = math.exp(values["width"])
+        sigma["width"] *= values["width"]
         if self.kind is Kind.BOTH:
-            a, change = order.index("amplitude"), order.index("growth")
+            a = order.index("amplitude")
             for axis in "uv":
                 d = order.index(f"drift_{axis}")
                 slope = np.zeros(len(order))
                 slope[[a, d]] = self.p[d], self.p[a]
                 values[f"dipole_{axis}"] = float(self.p[a] * self.p[d])
                 sigma[f"dipole_{axis}"] = float(np.sqrt(slope @ self.cov @ slope))
-            values["growth"] = float(self.p[change])
         return {f"spot_{k}": x for k, x in values.items()}, {f"spot_{k}": x for k, x in sigma.items()}
 
     def words(self) -> str:
@@ -100,7 +105,7 @@ class SpotChange:
 
 PARAMETERS: dict[Kind, tuple[str, ...]] = {
     Kind.GROWN: ("growth", "u", "v", "width"),
-    Kind.MOVED: ("dipole_u", "dipole_v", "u", "v", "width"),
+    Kind.MOVED: ("dipole_u", "dipole_v", "u", "v", "way2", "width"),
     Kind.BOTH: ("amplitude", "growth", "drift_u", "drift_v", "u", "v", "width"),
 }
 
@@ -115,8 +120,12 @@ def _grown(p: Array, u: Array, v: Array) -> Array:
 
 
 def _moved(p: Array, u: Array, v: Array) -> Array:
-    along = (p[0] * (u - p[2]) + p[1] * (v - p[3])) * math.exp(-2.0 * p[4])
-    return np.asarray(along * _hump(u, v, p[2], p[3], p[4]))
+    """Humps at ± half the way, their height such that height times way is the dipole; ``way2`` is (way/width)²."""
+    size = max(math.hypot(p[0], p[1]), 1e-300)
+    way = math.exp(p[5]) * math.sqrt(max(p[4], SMALLEST_WAY2))
+    half_u, half_v = 0.5 * way * p[0] / size, 0.5 * way * p[1] / size
+    after = _hump(u, v, p[2] + half_u, p[3] + half_v, p[5])
+    return np.asarray(size / way * (after - _hump(u, v, p[2] - half_u, p[3] - half_v, p[5])))
 
 
 def _both(p: Array, u: Array, v: Array) -> Array:
@@ -163,14 +172,15 @@ def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array
     ('grown', 0.02)
     """
     u, v = places
-    if min(len(u), len(v)) < 4:
+    if min(len(u), len(v)) < LEAST_BLOCKS:
         return None
     weight = np.where(np.isfinite(sigma), 1.0 / sigma, 0.0).ravel()
     frame = np.linalg.qr((base * weight).T)[0]
 
     def clean(field: Array) -> Array:
+        """A field in σ, without what the base can take part in."""
         white = field.ravel() * weight
-        return np.asarray(white - frame @ (frame.T @ white))
+        return np.asarray(white - frame @ (white @ frame))
 
     data = clean(rest)
     sides = (float(u[1] - u[0]), float(np.ptp(u)), float(np.ptp(v)))
@@ -183,94 +193,103 @@ def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array
             k = PARAMETERS[kind].index(name)
             low[k], high[k] = axis[0] - 0.5 * span, axis[-1] + 0.5 * span
         low[-1], high[-1] = limits
+        if kind is Kind.MOVED:
+            low[4], high[4] = SMALLEST_WAY2, 9.0
         if kind is Kind.BOTH:
             low[0] = 0.0
         start = np.clip(start, low + 1e-9, high - 1e-9)
         scale = np.array([_scale(name, sides[0]) for name in PARAMETERS[kind]])
         found = least_squares(
-            lambda p: clean(MODELS[kind](p, u[None, :], v[:, None])) - data, start, bounds=(low, high), x_scale=scale
+            lambda p: clean(MODELS[kind](p, u[None, :], v[:, None])) - data, start, bounds=(low, high), x_scale=scale, **STOP
         )
         return 2.0 * float(found.cost), np.asarray(found.x), np.asarray(found.jac.T @ found.jac)
 
-    grown, moved, poles = _search(data, clean, widths, (u, v))
+    grown, moved, poles = _search(data, weight, frame, widths, (u, v))
     if grown[0] < GROWN_CHI2 and moved[0] < MOVED_CHI2:
         return None
     before = float(data @ data)
-    best = (Kind.GROWN, *refine(Kind.GROWN, grown[1]))
-    other = (Kind.MOVED, *refine(Kind.MOVED, moved[1]))
-    if other[1] < best[1] - 2.0:  # it has one parameter more
-        best = other
-    trials = [refine(Kind.BOTH, start) for start in _starts(grown[1], other[2], poles)]
-    both = min(trials, key=lambda trial: trial[0])
-    if both[0] < best[1] - BOTH_CHI2:
-        best = (Kind.BOTH, *both)
+    first = Kind.GROWN, *refine(Kind.GROWN, grown[1])
+    dipole = moved[1]
+    starts = [np.array([*dipole[:4], part, dipole[4]]) for part in (0.1, 1.0)]
+    second = Kind.MOVED, *min((refine(Kind.MOVED, start) for start in starts), key=lambda trial: trial[0])
+    best = second if second[1] < first[1] - 4.0 else first  # it has two parameters more
+    p, way2_sigma = second[2], _sigmas(second[3])[4]
+    apart = best is second and p[4] > RESOLVED * way2_sigma
+    both = min((refine(Kind.BOTH, start) for start in _starts(p, poles)), key=lambda trial: trial[0])
+    sure = both[1][0] > 3.0 * _sigmas(both[2])[0]
+    if sure and both[0] < best[1] - (-1.0 if apart else BOTH_CHI2):
+        best = Kind.BOTH, *both
     kind, chi2, p, information = best
-    try:
-        cov = np.linalg.inv(information)
-    except np.linalg.LinAlgError:
-        return None
-    return SpotChange(kind, p, cov, before - chi2)
+    return SpotChange(kind, p, np.linalg.pinv(information, hermitian=True), before - chi2)
+
+
+def _sigmas(information: Array) -> Array:
+    return np.sqrt(np.diag(np.linalg.pinv(information, hermitian=True)))
 
 
 def _scale(name: str, side: float) -> float:
     if name in ("u", "v", "drift_u", "drift_v"):
         return side
-    return 0.3 if name == "width" else 0.01 * (side if name.startswith("dipole") else 1.0)
+    return 0.3 if name in ("width", "way2") else 0.01 * (side if name.startswith("dipole") else 1.0)
 
 
 def _search(
-    data: Array, clean: Callable[[Array], Array], widths: Array, places: tuple[Array, Array]
+    data: Array, weight: Array, frame: Array, widths: Array, places: tuple[Array, Array]
 ) -> tuple[tuple[float, Array], tuple[float, Array], tuple[Array, Array]]:
-    """Best growth and best motion of the templates, each with its gain in χ²; and the best positive and negative growth."""
+    """Best growth and best motion of the templates, each with its gain in χ²; and the best positive and negative growth.
+
+    Templates are products of a function of u and one of v, so every inner product is two small matrix products.
+    """
     u, v = places
-    grown = moved = (0.0, np.zeros(5))
+    shape = (len(v), len(u))
+    square, seen = (weight**2).reshape(shape), (weight * data).reshape(shape)
+    nuisance = (frame * weight[:, None]).T.reshape(-1, *shape)
+    moved = (0.0, np.zeros(5))
     up = down = (0.0, np.zeros(4))
     for width in widths:
-        log_width = math.log(width)
         step = max(0.8 * width, u[1] - u[0])
-        for at_v in np.arange(v[0], v[-1] + step, step):
-            for at_u in np.arange(u[0], u[-1] + step, step):
-                hump = _hump(u[None, :], v[:, None], at_u, at_v, log_width)
-                shape = clean(hump)
-                norm = float(shape @ shape)
-                if not norm > 0:
-                    continue
-                height = float(shape @ data) / norm
-                gain = height * height * norm
-                here = (gain, np.array([height, at_u, at_v, log_width]))
-                if gain > grown[0]:
-                    grown = here
-                if height > 0 and gain > up[0]:
-                    up = here
-                if height < 0 and gain > down[0]:
-                    down = here
-                slopes = np.stack(
-                    [clean((u[None, :] - at_u) / width**2 * hump), clean((v[:, None] - at_v) / width**2 * hump)]
-                )
-                right = slopes @ data
-                gram = slopes @ slopes.T
-                if np.linalg.det(gram) <= 1e-12 * gram[0, 0] * gram[1, 1]:
-                    continue
-                dipole = np.linalg.solve(gram, right)
-                gain = float(right @ dipole)
-                if gain > moved[0]:
-                    moved = (gain, np.array([*dipole, at_u, at_v, log_width]))
-    return grown, moved, (up[1], down[1])
+        at_u, at_v = (axis[0] + step * np.arange(int(np.ptp(axis) / step) + 2) for axis in (u, v))
+        far_u, far_v = (u - at_u[:, None]) / width, (v - at_v[:, None]) / width
+        near_u, near_v = np.exp(-0.5 * far_u**2), np.exp(-0.5 * far_v**2)
+        # hump, its slope along u, along v
+        down_part, across_part = (near_v, near_v, far_v * near_v / width), (near_u, far_u * near_u / width, near_u)
+        pairs = list(zip(down_part, across_part, strict=True))
+        taken = [d @ nuisance @ a.T for d, a in pairs]
+        right = [d @ seen @ a.T for d, a in pairs]
+
+        def inner(x: int, y: int, pairs: list[tuple[Array, Array]] = pairs, taken: list[Array] = taken) -> Array:
+            whole = (pairs[x][0] * pairs[y][0]) @ square @ (pairs[x][1] * pairs[y][1]).T
+            return np.asarray(whole - (taken[x] * taken[y]).sum(axis=0))
+
+        norm = np.maximum(inner(0, 0), 1e-9 * float(square.max()))
+        height = right[0] / norm
+        gain = height * right[0]
+        for sign in (1.0, -1.0):
+            j, i = np.unravel_index(int(np.argmax(np.where(sign * height > 0, gain, 0.0))), gain.shape)
+            here = (float(gain[j, i]), np.array([height[j, i], at_u[i], at_v[j], math.log(width)]))
+            if height[j, i] > 0 and here[0] > up[0]:
+                up = here
+            if height[j, i] < 0 and here[0] > down[0]:
+                down = here
+        aa, ab, bb = inner(1, 1), inner(1, 2), inner(2, 2)
+        det = aa * bb - ab**2
+        fair = det > 1e-9 * aa.max() * bb.max()
+        det = np.where(fair, det, 1.0)
+        by_u, by_v = (bb * right[1] - ab * right[2]) / det, (aa * right[2] - ab * right[1]) / det
+        gain = np.where(fair, by_u * right[1] + by_v * right[2], 0.0)
+        j, i = np.unravel_index(int(np.argmax(gain)), gain.shape)
+        if gain[j, i] > moved[0]:
+            moved = (float(gain[j, i]), np.array([by_u[j, i], by_v[j, i], at_u[i], at_v[j], math.log(width)]))
+    return max(up, down, key=lambda found: found[0]), moved, (up[1], down[1])
 
 
-def _starts(grown: Array, moved: Array, poles: tuple[Array, Array]) -> list[Array]:
-    """Where to begin with both: humps apart at the two poles, a motion of some part of the width, a growth on the spot."""
+def _starts(moved: Array, poles: tuple[Array, Array]) -> list[Array]:
+    """Where to begin with both: as moved; and humps apart at the places of the highest and the lowest ratio."""
+    size, way = float(np.hypot(*moved[:2])), math.exp(moved[5]) * math.sqrt(max(moved[4], 0.01))
+    step = moved[:2] / max(size, 1e-300) * way
+    starts = [np.array([size / way, 0.0, *step, *(moved[2:4] - 0.5 * step), moved[5]])]
     up, down = poles
-    starts = []
     if up[0] > 0 and down[0] < 0:
         height = max(up[0], -down[0])
-        way = up[1:3] - down[1:3]
-        starts.append(np.array([height, up[0] + down[0], *way, *down[1:3], max(up[3], down[3])]))
-    dipole, width = moved[:2], math.exp(moved[4])
-    size = float(np.hypot(*dipole))
-    if size > 0:
-        for part in (0.5, 1.5):
-            way = dipole / size * part * width
-            starts.append(np.array([size / (part * width), 0.0, *way, *(moved[2:4] - 0.5 * way), moved[4]]))
-    starts.append(np.array([abs(grown[0]), grown[0] if grown[0] > 0 else 0.5 * grown[0], 0.1, 0.1, *grown[1:4]]))
+        starts.append(np.array([height, up[0] + down[0], *(up[1:3] - down[1:3]), *down[1:3], max(up[3], down[3])]))
     return starts

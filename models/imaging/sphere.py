@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from models.estimate import Array, ModelError
 from models.imaging import sphere_kernel as kernel
 from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
 from models.imaging.light import Light
-from models.imaging.sphere_fit import Noise, Shape, Sight, fit
+from models.imaging.sphere_fit import VAGUE, Noise, Shape, Sight, expected_cov, fit
 from models.imaging.sphere_search import locate
 
 RADIUS_GUESS, OPACITY_GUESS = 0.5, 1.5  # σ of the starting guess, relative: of the radius, and in ln κ
@@ -22,6 +24,8 @@ HIDDEN = 0.4  # share of the shadow's pixels beyond the gate that leave no spher
 SOME, MOST = 0.01, 0.5  # shares of saturated pixels: suspect, lost
 OTHER_SIZE, OTHER_CONTRAST = 0.25, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
 FIRST_SIZE = 0.7  # in the ln of the radius, from the starting guess
+MEMORY = 50  # images over which the usual shape is the mean
+DRIFTED = 0.5  # σ of an image's shape by which the mean may leave the table
 EDGE_SIGMA = 2.0  # blur beyond the radius that must be in the window
 
 
@@ -100,6 +104,7 @@ class SphereTracker:
         )
         self._guess = (float(u), float(v))
         self._last: Sight | None = None  # the last one that was believed
+        self._mean, self._seen = self._shape.at, 0  # shape over the last ones
         self._following = False
 
     @property
@@ -124,15 +129,32 @@ class SphereTracker:
         sight, searched = None, False
         if self._following and self._last is not None:
             last = self._last
-            sight = fit(counts, flat, last.point, last.shape, self._prior, last.noise, max(last.near_misfit, 1.0))
+            start = self._start(*last.point[:2], last)
+            sight = fit(counts, flat, start, self._shape, self._prior, last.noise, max(last.near_misfit, 1.0))
         if sight is None or sight.outcome != kernel.DONE:
             searched = True
             sight = self._anew(counts, flat)
         reason = self._why_lost(sight, searched)
         if reason:
             return self._lose(reason)
-        self._last, self._following = sight, True
+        if self._seen > 1 and sight.visibility < VAGUE:
+            sight = replace(sight, cov=expected_cov(counts, flat, sight, self._shape, self._prior))
+        self._remember(sight)
         return self._fix(sight, saturated)
+
+    def _start(self, u: float, v: float, last: Sight) -> Array:
+        """Where the last one was seen in an image, or may be now, with the usual shape."""
+        return np.concatenate([(u, v), self._shape.at, last.point[kernel.LIGHT :]])
+
+    def _remember(self, sight: Sight) -> None:
+        """The sight, and the mean shape; the table is made anew when the mean has left it by a part of what noise does."""
+        shape = sight.point[kernel.RADIUS : kernel.LIGHT]
+        self._seen = min(self._seen + 1, MEMORY)
+        self._mean = self._mean + (shape - self._mean) / self._seen
+        sigma = np.sqrt(np.diag(sight.cov)[kernel.RADIUS : kernel.LIGHT])
+        if self._last is None or (np.abs(self._mean - self._shape.at) > DRIFTED * sigma).any():
+            self._shape = Shape.of(self._mean)
+        self._last, self._following = sight, True
 
     def _lose(self, reason: str) -> Fix:
         self._following = False
@@ -145,24 +167,23 @@ class SphereTracker:
         last = self._last
         u, v = self._guess if last is None else last.point[:2]
         level = _level(beam, usable, u, v, 1.5 * float(self._shape.at[0]))
-        shape = self._shape if last is None else last.shape
-        around = None if last is not None else (*self._guess, max(1.2 * self._shape.at[0], 4.0))
-        u, v, depth = locate(1.0 - beam / level, usable, shape.table, 1.0 if last else 0.5, around)
+        around = None if last is not None else (u, v, max(1.2 * float(self._shape.at[0]), 4.0))
+        u, v, depth = locate(1.0 - beam / level, usable, self._shape.table, 1.0 if last else 0.5, around)
         if last is None:
+            radius, variance = self._prior[:2, 0]
             deepest = -np.expm1(-2.0)  # of the table made with κR = 1
-            opacity = np.log(-np.log1p(-np.clip(depth * deepest, 0.02, 0.98)) / (2.0 * shape.at[0]))
+            opacity = np.log(-np.log1p(-np.clip(depth * deepest, 0.02, 0.98)) / (2.0 * radius))
             self._prior[2, 0] = opacity
             if not self._noise.known:
                 self._noise = Noise(_per_count(beam, usable, level), self._noise.read, False)
-            start = np.array([u, v, shape.at[0], shape.at[1], opacity, level, 0.0, 0.0])
+            start = np.array([u, v, radius, variance, opacity, level, 0.0, 0.0])
             return fit(
                 counts, flat, start, Shape.of(start[kernel.RADIUS : kernel.LIGHT]), self._prior, self._noise, None
             )
-        starts = [last.point.copy(), last.point.copy()]
-        starts[0][:2] = u, v
+        starts = [self._start(u, v, last), self._start(*last.point[:2], last)]
         for start in starts:
             start[kernel.LIGHT :] *= level / start[kernel.LIGHT]
-        sights = [fit(counts, flat, start, shape, self._prior, last.noise, None) for start in starts]
+        sights = [fit(counts, flat, start, self._shape, self._prior, last.noise, None) for start in starts]
         return min(sights, key=lambda sight: (sight.outcome != kernel.DONE, sight.unlike - min(sight.visibility, 10.0)))
 
     def _why_lost(self, sight: Sight, searched: bool) -> str:
@@ -172,8 +193,8 @@ class SphereTracker:
             return "drowned in noise" if sight.outcome == kernel.SINGULAR else "did not converge"
         if sight.visibility < (VISIBLE_ANYWHERE if searched and self._last is not None else VISIBLE):
             return "drowned in noise"
-        radius = sight.point[kernel.RADIUS]
-        if max(sight.cov[0, 0], sight.cov[1, 1]) > (radius + np.sqrt(max(sight.point[kernel.VARIANCE], 0.0))) ** 2:
+        size = sight.radius + math.sqrt(max(sight.variance, 0.0))
+        if sight.position_sigma > size:
             return "drowned in noise"
         if sight.told[kernel.GATED] > HIDDEN * sight.near_pixels or (sight.unlike > UNKNOWN and self._misfits(sight)):
             return "crossed by the object"
@@ -182,32 +203,33 @@ class SphereTracker:
         return ""
 
     def _misfits(self, sight: Sight) -> bool:
-        return bool(sight.near_misfit > MISFIT + SCATTER * np.sqrt(3.0 / sight.near_pixels))
+        return sight.near_misfit > MISFIT + SCATTER * math.sqrt(3.0 / sight.near_pixels)
 
     def _other(self, sight: Sight) -> bool:
         """Whether size or contrast are not those of the sphere last seen (of the guess, at first)."""
-        before, most = (self._shape.at[0], FIRST_SIZE) if self._last is None else (self._last.point[2], OTHER_SIZE)
-        sigma = np.sqrt(sight.cov[2, 2]) / sight.point[kernel.RADIUS]
-        if abs(np.log(sight.point[kernel.RADIUS] / before)) > most + 3.0 * sigma:
+        last = self._last
+        before, most = (float(self._prior[0, 0]), FIRST_SIZE) if last is None else (last.radius, OTHER_SIZE)
+        sigma = math.sqrt(sight.cov[kernel.RADIUS, kernel.RADIUS]) / sight.radius
+        if abs(math.log(sight.radius / before)) > most + 3.0 * sigma:
             return True
-        if self._last is None:
+        if last is None:
             return False
-        (contrast, error), (usual, usual_error) = _contrast(sight), _contrast(self._last)
-        return abs(contrast - usual) > OTHER_CONTRAST * usual + 3.0 * float(np.hypot(error, usual_error))
+        (contrast, error), (usual, usual_error) = _contrast(sight), _contrast(last)
+        return abs(contrast - usual) > OTHER_CONTRAST * usual + 3.0 * math.hypot(error, usual_error)
 
     def _fix(self, sight: Sight, saturated: float) -> Fix:
-        point, sigma = sight.point, np.sqrt(np.diag(sight.cov))
-        variance, error = point[kernel.VARIANCE], sigma[kernel.VARIANCE]
-        blur, low, high = np.sqrt(np.maximum([variance, variance - error, variance + error], 0.0))
+        error = math.sqrt(sight.cov[kernel.VARIANCE, kernel.VARIANCE])
+        blur, low, high = (math.sqrt(max(sight.variance + part, 0.0)) for part in (0.0, -error, error))
         contrast, contrast_sigma = _contrast(sight)
         misfits = self._misfits(sight) and sight.unlike > UNLIKE
-        wider = float(np.sqrt(sight.near_misfit)) if misfits else 1.0
-        values = (point[0], point[1], 2.0 * point[kernel.RADIUS], blur, contrast)
-        errors = (sigma[0], sigma[1], 2.0 * sigma[kernel.RADIUS], 0.5 * (high - low), contrast_sigma)
+        wider = math.sqrt(sight.near_misfit) if misfits else 1.0
+        values = (float(sight.point[0]), float(sight.point[1]), 2.0 * sight.radius, blur, contrast)
+        u, v, radius = (math.sqrt(sight.cov[k, k]) for k in (kernel.U, kernel.V, kernel.RADIUS))
+        errors = (u, v, 2.0 * radius, 0.5 * (high - low), contrast_sigma)
         reason = self._why_suspect(sight, saturated, misfits, wider)
         return Fix(
-            dict(zip(self.suffixes, map(float, values), strict=True)),
-            {name: wider * float(value) for name, value in zip(self.suffixes, errors, strict=True)},
+            dict(zip(self.suffixes, values, strict=True)),
+            {name: wider * value for name, value in zip(self.suffixes, errors, strict=True)},
             sight.misfit if sight.noise.known else float("nan"),
             Verdict.SUSPECT if reason else Verdict.GOOD,
             reason,
@@ -215,8 +237,8 @@ class SphereTracker:
 
     def _why_suspect(self, sight: Sight, saturated: float, misfits: bool, wider: float) -> str:
         rows, columns = self._flat.shape
-        u, v = sight.point[:2]
-        reach = sight.point[kernel.RADIUS] + EDGE_SIGMA * np.sqrt(max(sight.point[kernel.VARIANCE], 0.0) + 1.0 / 12.0)
+        u, v = float(sight.point[0]), float(sight.point[1])
+        reach = sight.radius + EDGE_SIGMA * math.sqrt(max(sight.variance, 0.0) + 1.0 / 12.0)
         if min(u, v, columns - 1 - u, rows - 1 - v) < reach - 0.5:
             return "partly outside the window"
         if saturated > SOME:
@@ -225,7 +247,7 @@ class SphereTracker:
             return "partly covered"
         if misfits:
             return f"misfit: residuals are {100.0 * sight.unlike:.0f} % of the shadow"
-        sigma = wider * float(np.sqrt(max(sight.cov[0, 0], sight.cov[1, 1])))
+        sigma = wider * sight.position_sigma
         if sigma > SUSPECT_SIGMA_PX:
             return f"position known to {sigma:.2f} px only"
         return ""
@@ -273,10 +295,15 @@ def magnification_change(
 
 def _contrast(sight: Sight) -> tuple[float, float]:
     """Attenuation ``1 - exp(-2κR)`` in the centre, and its σ."""
-    thick = 2.0 * sight.point[kernel.RADIUS] * float(np.exp(sight.point[kernel.OPACITY]))
-    slope = np.exp(-thick) * thick * np.array([1.0 / sight.point[kernel.RADIUS], 1.0])
-    part = sight.cov[np.ix_((kernel.RADIUS, kernel.OPACITY), (kernel.RADIUS, kernel.OPACITY))]
-    return float(-np.expm1(-thick)), float(np.sqrt(slope @ part @ slope))
+    radius, opacity = kernel.RADIUS, kernel.OPACITY
+    thick = 2.0 * float(sight.point[radius]) * math.exp(sight.point[opacity])
+    per_radius = 1.0 / float(sight.point[radius])
+    variance = (
+        per_radius**2 * float(sight.cov[radius, radius])
+        + 2.0 * per_radius * float(sight.cov[radius, opacity])
+        + float(sight.cov[opacity, opacity])
+    )
+    return -math.expm1(-thick), math.exp(-thick) * thick * math.sqrt(max(variance, 0.0))
 
 
 def _level(beam: Array, usable: NDArray[np.bool_], u: float, v: float, clear: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.imaging.sphere_profile import profile
 MOST_TABLES = 30
 FEW_FAR = 200  # pixels in the free beam below which they tell no variance per count
 STEADY = 0.05  # relative change of the variance per count that calls for another fit
+VAGUE = 30.0  # σ of the whole shadow below which an image's own fit says too little of how well it is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,21 @@ class Sight:
     noise: Noise
 
     @property
+    def radius(self) -> float:
+        """R [px]."""
+        return float(self.point[kernel.RADIUS])
+
+    @property
+    def variance(self) -> float:
+        """σ² of the blur [px²]; noise may bring it below 0."""
+        return float(self.point[kernel.VARIANCE])
+
+    @property
+    def position_sigma(self) -> float:
+        """The larger σ of u and v [px]."""
+        return math.sqrt(max(self.cov[kernel.U, kernel.U], self.cov[kernel.V, kernel.V]))
+
+    @property
     def near_pixels(self) -> float:
         """Pixels that the shadow reaches, those left out included."""
         return float(self.told[kernel.PIXELS] + self.told[kernel.GATED])
@@ -87,12 +104,12 @@ class Sight:
     def unlike(self) -> float:
         """What the noise doesn't explain of the residuals, as a share (rms) of the shadow itself."""
         excess = max(self.near_chi2 - self.near_pixels, 0.0)
-        return float(np.sqrt(excess / max(self.told[kernel.SIGNAL], 1e-12)))
+        return math.sqrt(excess / max(self.told[kernel.SIGNAL], 1e-12))
 
     @property
     def visibility(self) -> float:
         """How many σ of the noise the whole shadow amounts to."""
-        return float(np.sqrt(self.told[kernel.SIGNAL]))
+        return math.sqrt(self.told[kernel.SIGNAL])
 
 
 def fit(
@@ -116,6 +133,16 @@ def fit(
         noise = Noise(per_count, noise.read, False)
         sight = _fit(counts, flat, sight.point, sight.shape, prior, noise, np.inf, False)
     return sight
+
+
+def expected_cov(counts: Array, flat: Array, sight: Sight, shape: Shape, prior: Array) -> Array:
+    """Covariance where the sphere of this sight has the shape of many: of few counts a fit makes too sharp an edge at times,
+    and would then be too sure of where it stands."""
+    information = np.empty((kernel.SIZE, kernel.SIZE))
+    kernel.inform(
+        counts, flat, shape.table, shape.at, sight.point, prior, sight.noise.per_count, sight.noise.read, information
+    )
+    return _inverse(information)
 
 
 def _fit(

@@ -32,7 +32,7 @@ from models.imaging.sphere_profile import (
 FAST = {"contract", "reassoc"}
 U, V, RADIUS, VARIANCE, OPACITY, LIGHT = range(6)  # LIGHT and two more: b
 SIZE = 8
-BLOCK = 512  # pixels taken together
+BLOCK = 256  # pixels taken together, so that what is known of them stays in the processor's nearest cache
 GATE = 8.0  # σ
 FEW = 4.0  # variance beside that of the expected counts, in squares of one count's: few counts are no Gaussian
 DARKEST = (
@@ -121,6 +121,17 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, gated, F, g,
     F[1, 0], F[2, 0], F[2, 1] = F[0, 1], F[0, 2], F[1, 2]
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _take(counts, flat, du, dv, pixel):
+    """Put a stretch of a row into a block: counts, flat, and how far from the centre it is."""
+    n, f, across, down = pixel[0], pixel[1], pixel[2], pixel[3]
+    for c in range(len(counts)):
+        n[c] = counts[c]
+        f[c] = flat[c]
+        across[c] = du + c
+        down[c] = dv
+
+
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _shade(table, du, dv, dr, dt, dk, rho, shadow, D):
     """Attenuation of the pixels ``du``, ``dv`` away from the centre, and its derivatives by u, v, R, σ², ln κ into ``D``."""
@@ -152,13 +163,13 @@ def _shade(table, du, dv, dr, dt, dk, rho, shadow, D):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _weigh(counts, flat, x, y, light, slack, per_count, read_variance, shadow, weight, D, W, F, g, told):
-    """Add pixels to F and g, their ∂m standing in ``D`` but for the light; and to Σw r², pixels, those left out, signal²."""
+def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, shadow, weight, D, W, F, g, told):
+    """Add pixels to F and g, their ∂m standing in ``D`` but for the light; and to Σw r², pixels, gated, signal²/noise²."""
     used = seen = signal = 0.0
     count = len(counts)
     for c in range(count):
-        f = flat[c]
-        beam = f * (light[0] + light[1] * x[c] + light[2] * y[c])
+        f, x, y = flat[c], at[0] + at[1] * du[c], at[2] + at[3] * dv[c]
+        beam = f * (light[0] + light[1] * x + light[2] * y)
         passed = 1.0 - shadow[c]
         variance = per_count * beam * max(passed, DARKEST) + read_variance
         r = counts[c] - beam * passed
@@ -167,12 +178,12 @@ def _weigh(counts, flat, x, y, light, slack, per_count, read_variance, shadow, w
         keep = there if r * r <= limit else 0.0
         used += keep
         seen += there
-        signal += keep * (beam * shadow[c]) ** 2 / (per_count * beam + read_variance if f > 0.0 else 1.0)
+        signal += keep * f * shadow[c] * shadow[c]
         weight[c] = keep / (variance if f > 0.0 else 1.0)
         shadow[c] = -beam
         D[5, c] = f * passed
-        D[6, c] = f * passed * x[c]
-        D[7, c] = f * passed * y[c]
+        D[6, c] = f * passed * x
+        D[7, c] = f * passed * y
         D[8, c] = r
     for a in range(SIZE + 1):
         one, other = D[a, :count], W[a, :count]
@@ -196,7 +207,7 @@ def _weigh(counts, flat, x, y, light, slack, per_count, read_variance, shadow, w
                 told[CHI2] += total
     told[PIXELS] += used
     told[GATED] += seen - used
-    told[SIGNAL] += signal
+    told[SIGNAL] += signal * light[0] ** 2 / (per_count * light[0] + read_variance)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -211,23 +222,21 @@ def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, l
     F[:], g[:] = 0.0, 0.0
     told[CHI2 : SIGNAL + 1] = 0.0
     most = max(BLOCK, columns)
-    pixel, D, W = np.empty((9, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
+    pixel, D, W = np.empty((7, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
+    at = np.array([(p[U] - middle) / columns, 1.0 / columns, (p[V] - centre) / rows, 1.0 / rows])
     filled = 0
     top, bottom = max(int(np.ceil(v - reach)), 0), min(int(np.floor(v + reach)), rows - 1)
     for i in range(top, bottom + 1):
         half = np.sqrt(max(reach * reach - (i - v) ** 2, 0.0))
-        first, last = max(int(np.ceil(u - half)), 0), min(int(np.floor(u + half)), columns - 1)
-        for j in range(first, last + 1):
-            c = filled + j - first
-            pixel[0, c], pixel[1, c] = counts[i, j], flat[i, j]
-            pixel[2, c], pixel[3, c] = (j - middle) / columns, (i - centre) / rows
-            pixel[4, c], pixel[5, c] = j - p[U], i - p[V]
-        filled += max(last + 1 - first, 0)
+        first, end = max(int(np.ceil(u - half)), 0), min(int(np.floor(u + half)), columns - 1) + 1
+        if end > first:
+            _take(counts[i, first:end], flat[i, first:end], first - p[U], i - p[V], pixel[:, filled:])
+            filled += end - first
         if filled and (i == bottom or filled + columns > most):
-            n, f, x, y, du, dv, rho, shadow, weight = pixel[:, :filled]
+            n, f, du, dv, rho, shadow, weight = pixel[:, :filled]
             _shade(table, du, dv, dr, dt, dk, rho, shadow, D)
             slack = 1.0 if loose else 0.0
-            _weigh(n, f, x, y, p[LIGHT:], slack, per_count, read_variance, shadow, weight, D, W, F, g, told)
+            _weigh(n, f, du, dv, at, p[LIGHT:], slack, per_count, read_variance, shadow, weight, D, W, F, g, told)
             filled = 0
     for a in range(SIZE):
         for b in range(a):
@@ -301,14 +310,39 @@ def _bend(off, F, width):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _join(F, g, far_F, far_g, light, p, prior):
+    """Add far pixels, whose sums were taken at ``light``, and prior to the near ones."""
+    for a in range(3):
+        g[LIGHT + a] += far_g[a]
+        for b in range(3):
+            F[LIGHT + a, LIGHT + b] += far_F[a, b]
+            g[LIGHT + a] -= far_F[a, b] * (p[LIGHT + b] - light[b])
+        g[RADIUS + a] += (prior[a, 0] - p[RADIUS + a]) / prior[a, 1]
+        F[RADIUS + a, RADIUS + a] += 1.0 / prior[a, 1]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def inform(counts, flat, table, shape, p, prior, per_count, read_variance, F):
+    """Information F (8, 8), prior included, of a window in which the sphere is at ``p`` with the table's own shape."""
+    g, far_F, far_g, told = np.empty(SIZE), np.empty((3, 3)), np.empty(3), np.empty(7)
+    reach, light, at = (len(table) - 2) / PER_PX, p[LIGHT:].copy(), p.copy()
+    at[RADIUS:LIGHT] = shape
+    far(counts, flat, p[U], p[V], reach, light, per_count, read_variance, True, far_F, far_g, told)
+    near(counts, flat, p[U], p[V], reach, table, shape, at, per_count, read_variance, False, F, g, told)
+    _join(F, g, far_F, far_g, light, at, prior)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, trust, F, told):
     """Take steps from ``p`` (8,), in place, until they stand still.
 
     prior: (3, 2) mean and variance of R, σ², ln κ. usual: χ² per near pixel of a sphere that is where it is expected, so that
     one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. trust:
-    share of a step that is taken, below 1 where steps have been seen to swing. F (8, 8) becomes the information, prior included; told (7,) the sums named above. Returns DONE; BENT: the shape has left what the
-    table's tangent covers, come back with another table; GONE: left the window; ASTRAY: not where expected, or did not stand
-    still; SINGULAR: the counts can't tell.
+    share of a step that is taken, below 1 where steps have been seen to swing. F (8, 8) becomes the information, prior
+    included; told (7,) the sums named above.
+
+    Returns DONE; BENT: the shape has left what the table's tangent covers, come back with another table; GONE: left the
+    window; ASTRAY: not where expected, or did not stand still; SINGULAR: the counts can't tell.
     """
     rows, columns = counts.shape
     g, step, away, off = np.empty(SIZE), np.empty(SIZE), np.empty(3), np.zeros(LIGHT)
@@ -336,13 +370,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
             ):
                 return ASTRAY
             usual = np.inf
-        for a in range(3):
-            g[LIGHT + a] += far_g[a]
-            for b in range(3):
-                F[LIGHT + a, LIGHT + b] += far_F[a, b]
-                g[LIGHT + a] -= far_F[a, b] * (p[LIGHT + b] - light[b])
-            g[RADIUS + a] += (prior[a, 0] - p[RADIUS + a]) / prior[a, 1]
-            F[RADIUS + a, RADIUS + a] += 1.0 / prior[a, 1]
+        _join(F, g, far_F, far_g, light, p, prior)
         if not _bounded(F, g, p, step):
             return SINGULAR
         length = 0.0

@@ -1,7 +1,7 @@
 """Projections of wires and spheres by gVirtualXray; run as a program, for it talks on the standard output.
 
 ``python render_gvxr.py SCENE.json OUT.npz``. A scene: ``source_detector_mm``, ``source_marker_mm``, ``pixel_mm``,
-``columns``, ``rows``, ``fine`` (rays per pixel and axis), ``marker`` ("wire" or "sphere"), ``radius_mm``,
+``columns``, ``rows``, ``fine`` (rays per pixel and axis), ``marker`` ("wire" or "sphere"), ``energy_kev``, ``radius_mm``,
 ``tilt_deg``, ``place_mm`` [x, y] of the marker, ``sources_mm`` [[x, y, z], …] displacements, ``spot`` [[x, y,
 weight], …] points of the focal spot [mm]. Writes ``images`` (N, rows, columns): transmission averaged over the spot;
 columns grow with x, rows with y (seen by experiment), z runs from the detector to the source, so our (u, v, w) is (x,
@@ -17,16 +17,15 @@ from pathlib import Path
 import numpy as np
 from gvxrPython3 import gvxr
 
-ENERGY_KEV = 60.0  # images come in MeV per pixel
-
 
 def main(scene_file: str, out: str) -> None:
     scene = json.loads(Path(scene_file).read_text())
     fine, rows, columns = scene["fine"], scene["rows"], scene["columns"]
+    energy = scene["energy_kev"]
     near, far, pixel = scene["source_marker_mm"], scene["source_detector_mm"], scene["pixel_mm"]
     gvxr.createNewContext("EGL")
     gvxr.usePointSource()
-    gvxr.setMonoChromaticPerPixelAtSDD(ENERGY_KEV, "keV", 1)
+    gvxr.setMonoChromaticPerPixelAtSDD(energy, "keV", 1)
     gvxr.setDetectorPosition(0, 0, near - far, "mm")
     gvxr.setDetectorUpVector(0, 1, 0)
     gvxr.setDetectorNumberOfPixels(columns * fine, rows * fine)
@@ -45,7 +44,7 @@ def main(scene_file: str, out: str) -> None:
     for k, (sx, sy, sz) in enumerate(scene["sources_mm"]):
         for px, py, weight in scene["spot"]:
             gvxr.setSourcePosition(sx + px, sy + py, near + sz, "mm")
-            image = np.array(gvxr.computeXRayImage(), dtype=float) / (1e-3 * ENERGY_KEV)
+            image = np.array(gvxr.computeXRayImage(), dtype=float) / (1e-3 * energy)  # given in MeV per pixel
             images[k] += weight * image.reshape(rows, fine, columns, fine).mean(axis=(1, 3))
     np.savez(out, images=images)
 

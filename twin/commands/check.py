@@ -113,11 +113,6 @@ def notes_of(config: Config) -> list[str]:
             notes.append(f"channel[{channel.name}].sigma: not stated; readings that bring none get a default")
         if channel.stale_after_s is None:
             notes.append(f"channel[{channel.name}].stale_after_s: not stated; its silence is never noticed")
-    notes += [
-        f"sensor[{s.name}].kind: images can't be followed live by this version; its channels can be replayed from files"
-        for s in config.sensors
-        if s.kind == "images"
-    ]
     moved = {element.body for element in config.elements}
     for marker in config.markers:
         if marker.node is not None and f"marker:{marker.name}" not in moved:

@@ -83,7 +83,8 @@ class Blocks:
 def shared_noise(rest: Array, variance: Array) -> float:
     """How much more means of 4 × 4 pixels scatter than they would if the pixels' noise were independent, or 1.
 
-    From differences of neighbouring means, which know nothing of what changes slowly. 1 unless the excess is sure (3 σ).
+    From differences of neighbouring means, which know nothing of what changes slowly. 1 unless the excess is sure (3
+    σ).
 
     Parameters
     ----------
@@ -120,8 +121,8 @@ def shared_noise(rest: Array, variance: Array) -> float:
 def beyond_noise(values: Array, sigma: Array, unsure: float = 0.0) -> tuple[float, float]:
     """Rms of values beyond their noise, and its σ.
 
-    Root of the mean square less the noise's, or 0. Its σ is the σ of the mean square over the rms, so that three σ of the one are
-    three of the other; half of that is the error of a rms far from 0.
+    Root of the mean square less the noise's, or 0. Its σ is the σ of the mean square over the rms, so that three σ of
+    the one are three of the other; half of that is the error of a rms far from 0.
 
     Parameters
     ----------

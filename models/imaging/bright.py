@@ -28,9 +28,10 @@ UNEVEN = 0.01  # a structure that makes a fix suspect
 def free_flux(window: NDArray[Any], light: Light) -> Fix:
     """Mean counts of a window that nothing should stand in.
 
-    ``F = Σ c_i/Σ g_i`` over the pixels believed, c counts above dark and g the gain relative to its mean: the maximum likelihood
-    for photons. Pixels off by more than 6 σ are left out; pieces of the window (some 8 × 8) that lack more than 1 % and 6 σ, or a quarter
-    of whose pixels are off, are covered by something: they are left out, and the fix is suspect.
+    ``F = Σ c_i/Σ g_i`` over the pixels believed, c counts above dark and g the gain relative to its mean: the maximum
+    likelihood for photons. Pixels off by more than 6 σ are left out; pieces of the window (some 8 × 8) that lack more
+    than 1 % and 6 σ, or a quarter of whose pixels are off, are covered by something: they are left out, and the fix
+    is suspect.
 
     Parameters
     ----------
@@ -42,14 +43,15 @@ def free_flux(window: NDArray[Any], light: Light) -> Fix:
     Returns
     -------
     Fix
-        ``flux``: counts of an average pixel. Its σ counts noise alone: from the light's variance per count or, unknown, from the
-        scatter of the pixels (a flat image's own noise in it then counts as well); noise that neighbours share included.
-        ``structure``: rms of the pieces about their mean beyond the noise, relative to the flux [1].
+        ``flux``: counts of an average pixel. Its σ counts noise alone: from the light's variance per count or,
+        unknown, from the scatter of the pixels (a flat image's own noise in it then counts as well); noise that
+        neighbours share included. ``structure``: rms of the pieces about their mean beyond the noise, relative to the
+        flux [1].
 
     Notes
     -----
-    A thing that covers the whole window evenly, or nearly the whole, looks like a lower flux. One that covers more than half of it
-    makes the fix lost or suspect.
+    A thing that covers the whole window evenly, or nearly the whole, looks like a lower flux. One that covers more
+    than half of it makes the fix lost or suspect.
 
     Examples
     --------
@@ -68,7 +70,7 @@ def free_flux(window: NDArray[Any], light: Light) -> Fix:
     level = float(np.median((counts / safe)[good]))
     variance = _variance(counts, gain, good, level, light)
     off = good & (np.abs(counts - level * gain) > OUTLIER * np.sqrt(variance))
-    blocks = Blocks.of(window.shape, max(2, min(window.shape) // PATCHES))  # type: ignore[arg-type]
+    blocks = Blocks.of((window.shape[0], window.shape[1]), max(2, min(window.shape) // PATCHES))
     pixels = blocks.sum(good.astype(float))
     seen = pixels > 0
     covered = seen & (blocks.sum(off.astype(float)) > COVERED_PIXELS * pixels)
@@ -78,7 +80,7 @@ def free_flux(window: NDArray[Any], light: Light) -> Fix:
     free = float(np.percentile(flux[seen & np.isfinite(flux)], UPPER)) if np.isfinite(flux).any() else 0.0
     covered |= seen & (flux < free - np.maximum(COVERED * abs(free), COVERED_SIGMA * sigma))
     covered |= seen & ~np.isfinite(flux)
-    part = float(np.count_nonzero(covered) / max(np.count_nonzero(seen), 1))
+    part = float(covered.sum()) / max(float(seen.sum()), 1.0)
     if part > 1.0 - LEAST_FREE:
         return Fix.lost("something covers the window")
     clear = good & ~blocks.spread(covered)

@@ -35,7 +35,8 @@ class BrightChange:
     factor, factor_sigma : float
         Ratio of the flux, mean over the window.
     shading, shading_cov : (5,) and (5, 5) arrays
-        Coefficients of Legendre polynomials P_i(u) P_j(v), u and v from -1 to 1 over the window, of the orders in ``TERMS``.
+        Coefficients of Legendre polynomials P_i(u) P_j(v), u and v from -1 to 1 over the window, of the orders in
+        ``TERMS``.
     structure : (float, float)
         Rms of what is left, averaged over blocks, beyond the noise; and its σ [1].
     noise : float
@@ -83,8 +84,9 @@ class BrightChange:
     def fix(self) -> Fix:
         """The change as a fix, for readings.
 
-        ``factor``, ``tilt_u``, ``tilt_v``, ``shading``, ``structure`` [1]; where a second spot is seen, its values as in
-        :meth:`models.imaging.second_spot.SpotChange.values`, and the verdict is suspect: an image can't be corrected by the other.
+        ``factor``, ``tilt_u``, ``tilt_v``, ``shading``, ``structure`` [1]; where a second spot is seen, its values as
+        in :meth:`models.imaging.second_spot.SpotChange.values`, and the verdict is suspect: an image can't be
+        corrected by the other.
         """
         (tilt_u, sigma_u), (tilt_v, sigma_v) = self.tilt
         shading, structure = self.shading_rms, self.structure
@@ -113,9 +115,9 @@ def bright_ratio(
 ) -> BrightChange:
     """Split the ratio of two bright images into flux, shading and structure.
 
-    The detector's gain, dead pixels and everything that stands still cancel in the ratio. It is taken of sums over blocks of
-    pixels and fitted by weighted least squares: a mean, Legendre polynomials to the second order, and, where the rest says so, a
-    second spot (:mod:`models.imaging.second_spot`), together.
+    The detector's gain, dead pixels and everything that stands still cancel in the ratio. It is taken of sums over
+    blocks of pixels and fitted by weighted least squares: a mean, Legendre polynomials to the second order, and,
+    where the rest says so, a second spot (:mod:`models.imaging.second_spot`), together.
 
     Parameters
     ----------
@@ -128,10 +130,11 @@ def bright_ratio(
 
     Notes
     -----
-    σ comes from second differences between neighbouring blocks, which shading and a wide second spot don't touch, and from the light's
-    variance per count where that is stated and the differences don't say more. Structure finer than two blocks counts as noise. Markers, collimator edges and other
-    things in the beam move with the spot and look like structure: give a window without them. Light that falls differently on an
-    afterglowing or saturating detector is shading or structure here.
+    σ comes from second differences between neighbouring blocks, which shading and a wide second spot don't touch, and
+    from the light's variance per count where that is stated and the differences don't say more. Structure finer than
+    two blocks counts as noise. Markers, collimator edges and other things in the beam move with the spot and look
+    like structure: give a window without them. Light that falls differently on an afterglowing or saturating detector
+    is shading or structure here.
 
     Raises
     ------
@@ -160,7 +163,9 @@ def bright_ratio(
     side = _side(image.shape, photons)
     good &= ~_faulty(over, under, good, side)
     if 2 * np.count_nonzero(good) < good.size:
-        raise ModelError("more than half of the bright image's pixels are dead, saturated or at odds with the other image")
+        raise ModelError(
+            "more than half of the bright image's pixels are dead, saturated or at odds with the other image"
+        )
     blocks = Blocks.of((image.shape[0], image.shape[1]), side)
     pixels = blocks.sum(good.astype(float))
     top, bottom = blocks.sum(np.where(good, over, 0.0)), blocks.sum(np.where(good, under, 0.0))
@@ -264,4 +269,4 @@ def _base(u: Array, v: Array, shape: tuple[int, ...]) -> Array:
 def _fit(base: Array, values: Array, sigma: Array) -> tuple[Array, Array]:
     weighted = base / sigma**2
     cov = np.linalg.inv(weighted @ base.T)
-    return cov @ (weighted @ values), cov
+    return cov @ (weighted @ values), np.asarray(cov, dtype=float)

@@ -30,9 +30,9 @@ class StraightEdge:
     Attributes
     ----------
     p : (7,) array
-        Offset from ``centre`` along the normal [px], direction of the normal from u towards v [rad] (it points from dark to
-        bright), blur variance beside the pixel aperture [px²], level of the dark side and step to the bright one [counts of an
-        average pixel], relative gradients along u and v [1/px].
+        Offset from ``centre`` along the normal [px], direction of the normal from u towards v [rad] (it points from
+        dark to bright), blur variance beside the pixel aperture [px²], level of the dark side and step to the bright
+        one [counts of an average pixel], relative gradients along u and v [1/px].
     cov : (7, 7) array
         Their covariance.
     centre : (float, float)
@@ -97,9 +97,9 @@ class StraightEdge:
     def place(self, shape: tuple[int, int], along_deg: float | None = None) -> tuple[float, float]:
         """Position along the normal from the middle of the window's left edge, and its σ [px].
 
-        For an edge that is closer to the rows' direction (within 45°), from the middle of the upper edge. Positive towards
-        larger columns (an edge along u: rows), as :func:`models.geometry.wire_normal` counts; ``along_deg`` fixes the direction
-        whose normal that is, by default the edge's own.
+        For an edge that is closer to the rows' direction (within 45°), from the middle of the upper edge. Positive
+        towards larger columns (an edge along u: rows), as :func:`models.geometry.wire_normal` counts; ``along_deg``
+        fixes the direction whose normal that is, by default the edge's own.
         """
         nu, nv = wire_normal(self.angle_deg if along_deg is None else along_deg)
         flat = abs(nv) > abs(nu)
@@ -122,8 +122,10 @@ def flattened(window: NDArray[Any], light: Light) -> tuple[Array, Array, float]:
 def find_edge(image: Array, gain: Array, light: Light) -> StraightEdge | None:
     """Fit a blurred step to a flat-corrected window; None where none stands out of the noise.
 
-    ``I(u, v) = [A + B E(d)] (1 + g_u u + g_v v)``; d is the distance from the line, E the integral of a Gaussian of σ averaged over the square pixel in the line's direction (exact, :func:`models.imaging.edge_kernel.step_at`). Levenberg's
-    method, first on blocks of pixels, then on all; variances from the light, or, unknown, from the residuals of either side.
+    ``I(u, v) = [A + B E(d)] (1 + g_u u + g_v v)``; d is the distance from the line, E the integral of a Gaussian of σ
+    averaged over the square pixel in the line's direction (exact, :func:`models.imaging.edge_kernel.step_at`).
+    Levenberg's method, first on blocks of pixels, then on all; variances from the light, or, unknown, from the
+    residuals of either side.
 
     Parameters
     ----------
@@ -133,8 +135,8 @@ def find_edge(image: Array, gain: Array, light: Light) -> StraightEdge | None:
 
     Notes
     -----
-    Assumes one straight edge across the window. A line spread that isn't Gaussian, or lopsided, changes offset and blur but, in a
-    window that the edge crosses evenly, not the angle.
+    Assumes one straight edge across the window. A line spread that isn't Gaussian, or lopsided, changes offset and
+    blur but, in a window that the edge crosses evenly, not the angle.
 
     Examples
     --------
@@ -161,7 +163,10 @@ def find_edge(image: Array, gain: Array, light: Light) -> StraightEdge | None:
     known = math.isfinite(light.variance_per_count)
     noise = (light.read_variance, light.variance_per_count) if known else flat_noise
     if known and noise[0] <= 0.0:
-        noise = (1e-3 * noise[1] * max(abs(p[3]) + abs(p[4]), 1e-9), noise[1])  # a pixel that expects nothing still has a σ
+        noise = (
+            1e-3 * noise[1] * max(abs(p[3]) + abs(p[4]), 1e-9),
+            noise[1],
+        )  # a pixel that expects nothing still has a σ
     gain = _near(gain, p, centre)
     kept = gain
     for again in range(3):

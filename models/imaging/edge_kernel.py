@@ -1,4 +1,4 @@
-"""Compiled loops of a straight edge: a blurred step as pixels see it, the normal equations of its fit, and binning across it."""
+"""Compiled loops of a straight edge: a blurred step as pixels see it, its fit's normal equations, binning across it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DENSITY = 1.0 / math.sqrt(2.0 * math.pi)
 def step_at(x, sigma, wide, narrow):
     """Blurred unit step at x averaged over a pixel, with its first and second derivative.
 
-    The pixel, projected on the normal, is a box of ``wide`` convolved with one of ``narrow`` (wide ≥ narrow); the averages are
-    differences of the repeated integrals of the normal distribution Φ:
-    ``F1 = x Φ + σ φ``, ``F2 = ½ [(x² + σ²) Φ + x σ φ]`` (arguments x/σ).
+    The pixel, projected on the normal, is a box of ``wide`` convolved with one of ``narrow`` (wide ≥ narrow); the
+    averages are differences of the repeated integrals of the normal distribution Φ: ``F1 = x Φ + σ φ``, ``F2 = ½ [(x²
+    + σ²) Φ + x σ φ]`` (arguments x/σ).
     """
     edge = 0.5 * (wide + narrow) + REACH * sigma
     if x <= -edge:
@@ -64,8 +64,8 @@ def step_profile(x, sigma, wide, narrow):
 def normal_equations(image, gain, p, centre, noise):
     """Matrix, right side and χ² of one Gauss-Newton step.
 
-    ``gain`` is 0 for pixels left out; a pixel's variance is ``(noise[0] + noise[1] · expected)/gain``, expected between the
-    plateaus. ``centre`` (u, v) is where all coordinates are 0.
+    ``gain`` is 0 for pixels left out; a pixel's variance is ``(noise[0] + noise[1] · expected)/gain``, expected
+    between the plateaus. ``centre`` (u, v) is where all coordinates are 0.
     """
     rows, columns = image.shape
     offset, low, step, by_u, by_v = p[0], p[3], p[4], p[5], p[6]
@@ -136,7 +136,7 @@ def binned(distance, values, weight, first, width, count):
     for i in range(len(flat_d)):
         if not math.isfinite(flat_v[i]):
             continue
-        k = int(math.floor((flat_d[i] - first) / width))
+        k = math.floor((flat_d[i] - first) / width)
         if 0 <= k < count:
             total[k] += flat_w[i]
             summed[k] += flat_w[i] * flat_v[i]

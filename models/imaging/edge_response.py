@@ -13,7 +13,9 @@ from models.imaging.edge import StraightEdge
 from models.imaging.edge_kernel import binned, residuals, step_profile
 
 OVERSAMPLING = 4  # bins per pixel (ISO 12233); fewer where an edge runs so along the pixels that bins stay empty
-REACH_SPREADS = 7.0  # standard deviations of the line spread to either side that are kept, or more if there is something
+REACH_SPREADS = (
+    7.0  # standard deviations of the line spread to either side that are kept, or more if there is something
+)
 TAIL_SIGMA = 4.5  # mean over a pixel that is something: by chance once in a thousand edges
 TAIL_LEAST = 0.004  # of the step; less is left to the levels
 PLATEAU_SPREADS, PLATEAU_PX = 6.0, 8.0  # distance from which on levels and gradients are judged
@@ -21,15 +23,17 @@ FEW_PIXELS = 50
 REACH_PX = 4.0  # and at least so many pixels
 TAPER = 0.6  # part of the reach where the taper of the line spread begins
 FINE = 8  # points per bin where a crossing is looked for: a straight line between them is exact enough
-KERNEL = 0.35  # σ of the kernel that smooths residuals where a level is crossed, in standard deviations of the line spread
+KERNEL = (
+    0.35  # σ of the kernel that smooths residuals where a level is crossed, in standard deviations of the line spread
+)
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeResponse:
     """Response to a unit step, in bins along the normal.
 
-    The fitted Gaussian step is kept as a formula and only what differs from it is binned: so bins neither blur the step nor
-    shift it when pixels fill them unevenly.
+    The fitted Gaussian step is kept as a formula and only what differs from it is binned: so bins neither blur the
+    step nor shift it when pixels fill them unevenly.
 
     Attributes
     ----------
@@ -88,7 +92,7 @@ class EdgeResponse:
         return np.asarray(self.step(self.distance)[0] + self.rest)
 
     def taper(self, distance: Array) -> Array:
-        """Weight of the line spread: 1 near the edge, a cosine to 0 at the ends (Tukey), so that no noise is cut off sharply."""
+        """Weight of the line spread: 1 near the edge, a cosine to 0 at the ends (Tukey): nothing is cut off sharply."""
         part = np.clip((np.abs(distance) / self.reach - TAPER) / (1.0 - TAPER), 0.0, 1.0)
         return np.asarray(0.5 + 0.5 * np.cos(np.pi * part))
 
@@ -105,7 +109,7 @@ class EdgeResponse:
         return max(KERNEL * self.spread_px, self.width)
 
     def crossing(self, level: float) -> tuple[float, float, float]:
-        """Where the response reaches a level [px], σ of that from the bins, and the slope there [1/px]; ``nan`` where it doesn't.
+        """Where the response reaches a level [px], its σ from the bins, the slope there [1/px]; ``nan`` where it doesn't.
 
         Of several crossings in noise the one nearest to the fitted step's counts.
         """
@@ -146,9 +150,10 @@ def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse
 
     Notes
     -----
-    Noise that neighbouring pixels share (a scintillator's, an interpolation's) is seen in the means of 4 × 4 pixels and counted in σ. In an edge along
-    the pixels (0°, 45°, 90°, and near them in a short window) few different distances occur; then the bins are as wide as it takes to
-    fill them, down to one per pixel, and frequencies above half of the bins' are folded.
+    Noise that neighbouring pixels share (a scintillator's, an interpolation's) is seen in the means of 4 × 4 pixels
+    and counted in σ. In an edge along the pixels (0°, 45°, 90°, and near them in a short window) few different
+    distances occur; then the bins are as wide as it takes to fill them, down to one per pixel, and frequencies above
+    half of the bins' are folded.
 
     Raises
     ------
@@ -161,7 +166,9 @@ def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse
     inside = float(min(-distance[used].min(), distance[used].max()))
     spread = edge.spread_px
     if inside < 3.0:
-        raise ModelError(f"the edge lies {max(inside, 0.0):.1f} px from the window's end; give a window with both its sides")
+        raise ModelError(
+            f"the edge lies {max(inside, 0.0):.1f} px from the window's end; give a window with both its sides"
+        )
     weight = _weight(distance, gain, edge)
     step = float(p[4])
     for oversampling in (OVERSAMPLING, OVERSAMPLING // 2, 1):
@@ -178,7 +185,7 @@ def edge_response(image: Array, gain: Array, edge: StraightEdge) -> EdgeResponse
     sigma = np.where(filled, np.sqrt(power / safe), np.inf)
     kept = _reach(mean / step, sigma / step, max(REACH_SPREADS * spread, REACH_PX), oversampling)
     inner = slice(half - kept, half + kept)
-    middle = (np.arange(2 * half) - half + 0.5) * width
+    middle = np.asarray((np.arange(2 * half) - half + 0.5) * width, dtype=float)
     levels = power * cov / step**2
     return EdgeResponse(
         middle[inner],

@@ -63,9 +63,10 @@ def second_spot_of_edge(response: EdgeResponse) -> EdgeSpot | None:
 
     Notes
     -----
-    Tells the offset along the edge's normal alone; edges of two directions tell both. A halo of the detector (scatter in its
-    scintillator, glare) is a second part, too, with offset 0: only what moves, or differs with the edge's magnification, is a spot.
-    Wrong for a rounded or translucent edge, and where the bins end before the second part does.
+    Tells the offset along the edge's normal alone; edges of two directions tell both. A halo of the detector (scatter
+    in its scintillator, glare) is a second part, too, with offset 0: only what moves, or differs with the edge's
+    magnification, is a spot. Wrong for a rounded or translucent edge, and where the bins end before the second part
+    does.
 
     Examples
     --------
@@ -83,7 +84,9 @@ def second_spot_of_edge(response: EdgeResponse) -> EdgeSpot | None:
 
     def one(p: Array) -> Array:
         low, high, place, log_width = p
-        return np.asarray((low + (high - low) * step_profile(x - place, math.exp(log_width), wide, narrow)[0] - y) / sigma)
+        return np.asarray(
+            (low + (high - low) * step_profile(x - place, math.exp(log_width), wide, narrow)[0] - y) / sigma
+        )
 
     def two(p: Array) -> Array:
         low, high, place, log_width, part, offset, log_ratio = p
@@ -97,12 +100,12 @@ def second_spot_of_edge(response: EdgeResponse) -> EdgeSpot | None:
         [-1.0, 0.0, -reach, narrowest, 0.0, -reach, 0.0],
         [1.0, 2.0, reach, widest, 0.5, reach, math.log(50.0)],
     )
-    best = None
+    scale = [0.01, 0.01, 0.1, 0.1, 0.1, 1.0, 0.3]
+    trials = []
     for offset in (-0.4 * reach, -1.5 * spread, 0.0, 1.5 * spread, 0.4 * reach):
         start = [0.0, 1.0, 0.0, math.log(0.8 * spread), 0.15, offset, math.log(2.0)]
-        found = least_squares(two, start, bounds=bounds, x_scale=[0.01, 0.01, 0.1, 0.1, 0.1, 1.0, 0.3], **STOP)
-        if best is None or found.cost < best.cost:
-            best = found
+        trials.append(least_squares(two, start, bounds=bounds, x_scale=scale, **STOP))
+    best = min(trials, key=lambda trial: float(trial.cost))
     gain = 2.0 * float(alone.cost - best.cost)
     if gain < SURE_CHI2:
         return None

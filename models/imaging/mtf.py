@@ -35,9 +35,9 @@ class Transfer:
     def falls_to(self, level: float) -> tuple[float, float]:
         """First frequency at which the modulation is down to ``level``, and its σ [cycles/px]; ``nan`` when it isn't.
 
-        σ is half the distance between where the curve less its σ and where the curve plus its σ come down to the level: a slope
-        between two points of a noisy curve would be noise. Where σ is more than 0.3 of the level, noise makes the crossing and
-        nothing is told.
+        σ is half the distance between where the curve less its σ and where the curve plus its σ come down to the
+        level: a slope between two points of a noisy curve would be noise. Where σ is more than 0.3 of the level,
+        noise makes the crossing and nothing is told.
 
         Examples
         --------
@@ -65,18 +65,18 @@ def _first_below(f: Array, m: Array, level: float) -> float:
 def transfer(response: EdgeResponse) -> Transfer:
     """Edge response → line spread → modulus of its Fourier transform, 1 at frequency 0.
 
-    ``M(f) = |F(f)|/F(0)``, ``F(f) = exp(-2π²σ²f²) sinc(a f) sinc(b f) + Σ w_k (r_{k+1} - r_k) exp(-2πi f x_k)/sinc²(h f)``:
-    the fitted step's transform is a formula; what the bins r differ from it is differentiated between neighbours and tapered
-    (w). The mean over a bin of width h and the difference between two each cost sinc(h f), which is given back: ISO 12233:2014 does
-    so for the difference (its D(k), there limited to 10), here bins fine enough make a limit needless. ``F`` includes the pixel
-    aperture (a, b).
+    ``M(f) = |F(f)|/F(0)``, ``F(f) = exp(-2π²σ²f²) sinc(a f) sinc(b f) + Σ w_k (r_{k+1} - r_k) exp(-2πi f x_k)/sinc²(h
+    f)``: the fitted step's transform is a formula; what the bins r differ from it is differentiated between
+    neighbours and tapered (w). The mean over a bin of width h and the difference between two each cost sinc(h f),
+    which is given back: ISO 12233:2014 does so for the difference (its D(k), there limited to 10), here bins fine
+    enough make a limit needless. ``F`` includes the pixel aperture (a, b).
 
     σ is propagated linearly from the bins; noise adds its variance to |F|², which is taken off.
 
     Notes
     -----
-    What happens beyond the bins' reach (far scatter, glare) is taken as belonging to the levels: a long tail that is cut off
-    makes M(f) too high by its share.
+    What happens beyond the bins' reach (far scatter, glare) is taken as belonging to the levels: a long tail that is
+    cut off makes M(f) too high by its share.
 
     Examples
     --------

@@ -14,7 +14,9 @@ from models.estimate import Array
 
 GROWN_CHI2, MOVED_CHI2 = 26.0, 29.0  # gain in χ² by 1 and by 2 amplitudes; some 600 places and widths are tried
 BOTH_CHI2 = 16.0  # further gain that growth and motion at once must bring
-RESOLVED = 6.0  # σ; (way/width)² must be so clear of 0 for height and way to be told apart, or chance picks the steep ones
+RESOLVED = (
+    6.0  # σ; (way/width)² must be so clear of 0 for height and way to be told apart, or chance picks the steep ones
+)
 SMALLEST_WAY2 = 1e-4
 WIDTHS = 5
 LEAST_BLOCKS = 6  # along either side; fewer show no hump beside the shading
@@ -61,9 +63,9 @@ class SpotChange:
     def values(self) -> tuple[dict[str, float], dict[str, float]]:
         """Values and their σ by names that begin with ``spot_``; ``nan`` for what the images don't tell.
 
-        ``spot_u``, ``spot_v``: place in the window (of the hump in the reference), ``spot_width``: σ [px]; ``spot_growth``: change of the
-        amplitude; ``spot_dipole_u``, ``_v``: amplitude times drift [px]; ``spot_amplitude``: of the reference, relative to the
-        beam's brightness; ``spot_drift_u``, ``_v`` [px].
+        ``spot_u``, ``spot_v``: place in the window (of the hump in the reference), ``spot_width``: σ [px];
+        ``spot_growth``: change of the amplitude; ``spot_dipole_u``, ``_v``: amplitude times drift [px];
+        ``spot_amplitude``: of the reference, relative to the beam's brightness; ``spot_drift_u``, ``_v`` [px].
         """
         order = PARAMETERS[self.kind]
         values = dict.fromkeys(NAMES, NAN)
@@ -140,12 +142,13 @@ MODELS: dict[Kind, Model] = {Kind.GROWN: _grown, Kind.MOVED: _moved, Kind.BOTH: 
 def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array, Array]) -> SpotChange | None:
     """Look for a hump that grew or moved between two bright images; None where nothing stands out of the noise.
 
-    The second spot's own radiation reaches the detector through the tube's exit, which images it like a pinhole: it adds to the
-    bright image a hump beside the middle of the beam, a mock sun, ``1 + a exp(-r²/2w²)``. In the ratio of two images
-    its constant part cancels like the detector's gain; what is left is ``(1 + a' g')/(1 + a g) - 1``. If it only grew, that is
-    (a' - a) g; if it moved by d, less than its width, ``a d·(x - c)/w² g``: then only the product a d is known. Templates of
-    both are compared with the rest at some hundred places and widths, the shading's polynomials projected out (a matched
-    filter), the best is refined by least squares, and a motion by d with a height of its own is told if χ² demands it.
+    The second spot's own radiation reaches the detector through the tube's exit, which images it like a pinhole: it
+    adds to the bright image a hump beside the middle of the beam, a mock sun, ``1 + a exp(-r²/2w²)``. In the ratio of
+    two images its constant part cancels like the detector's gain; what is left is ``(1 + a' g')/(1 + a g) - 1``. If
+    it only grew, that is (a' - a) g; if it moved by d, less than its width, ``a d·(x - c)/w² g``: then only the
+    product a d is known. Templates of both are compared with the rest at some hundred places and widths, the
+    shading's polynomials projected out (a matched filter), the best is refined by least squares, and a motion by d
+    with a height of its own is told if χ² demands it.
 
     Parameters
     ----------
@@ -158,10 +161,11 @@ def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array
 
     Notes
     -----
-    The tube's physics: secondary radiation of transmission targets (backscattered electrons that hit the tube's inside) has been
-    measured as such a halo. Assumes one hump, round and Gaussian, with unchanged width. Wrong when it is wider than a third
-    of the window (it then is shading), when sharp edges of the exit's image move (then only height and place mean something), and
-    when something else in the beam moved. A hump that grew and moved by little at once looks like one that grew at another place.
+    The tube's physics: secondary radiation of transmission targets (backscattered electrons that hit the tube's
+    inside) has been measured as such a halo. Assumes one hump, round and Gaussian, with unchanged width. Wrong when
+    it is wider than a third of the window (it then is shading), when sharp edges of the exit's image move (then only
+    height and place mean something), and when something else in the beam moved. A hump that grew and moved by little
+    at once looks like one that grew at another place.
 
     Examples
     --------
@@ -200,7 +204,11 @@ def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array
         start = np.clip(start, low + 1e-9, high - 1e-9)
         scale = np.array([_scale(name, sides[0]) for name in PARAMETERS[kind]])
         found = least_squares(
-            lambda p: clean(MODELS[kind](p, u[None, :], v[:, None])) - data, start, bounds=(low, high), x_scale=scale, **STOP
+            lambda p: clean(MODELS[kind](p, u[None, :], v[:, None])) - data,
+            start,
+            bounds=(low, high),
+            x_scale=scale,
+            **STOP,
         )
         return 2.0 * float(found.cost), np.asarray(found.x), np.asarray(found.jac.T @ found.jac)
 
@@ -220,7 +228,7 @@ def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array
     if sure and both[0] < best[1] - (-1.0 if apart else BOTH_CHI2):
         best = Kind.BOTH, *both
     kind, chi2, p, information = best
-    return SpotChange(kind, p, np.linalg.pinv(information, hermitian=True), before - chi2)
+    return SpotChange(kind, p, np.asarray(np.linalg.pinv(information, hermitian=True), dtype=float), before - chi2)
 
 
 def _sigmas(information: Array) -> Array:

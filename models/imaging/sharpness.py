@@ -21,7 +21,7 @@ from models.imaging.mtf import Transfer, transfer
 CONVENTIONS: Mapping[str, str] = {
     "sfr50": "frequency of 50 % modulation along the edge's normal on the detector, pixel aperture included [cycles/px]; "
     "slanted edge as in ISO 12233",
-    "mtf10": "frequency of 10 % modulation, likewise [cycles/px]; edge response, derivative, Fourier modulus as in ASTM E1695",
+    "mtf10": "frequency of 10 % modulation, likewise [cycles/px]; edge response, derivative, Fourier modulus: ASTM E1695",
     "width_10_90": "from 10 % to 90 % of the rise, pixel aperture included [px]; 1.088 FWHM of a Gaussian",
     "width_50_90": "twice the way from 50 % to 90 % of the rise, on the bright side, pixel aperture included [px]; "
     "EN 12543-5, now ISO 32543-3, before its division by M - 1; 1.088 FWHM of a Gaussian",
@@ -83,8 +83,8 @@ def sharpness(window: NDArray[Any], light: Light) -> Sharpness:
 
     Notes
     -----
-    Frequencies and widths are on the detector; in the object plane they are M times larger and smaller. They hold along the edge's
-    normal. The edge itself must be sharp: a rounded or oblique one counts as blur.
+    Frequencies and widths are on the detector; in the object plane they are M times larger and smaller. They hold
+    along the edge's normal. The edge itself must be sharp: a rounded or oblique one counts as blur.
 
     Raises
     ------
@@ -127,10 +127,14 @@ def edge_fix(window: NDArray[Any], light: Light, normal_deg: float | None = None
         found = sharpness(window, light)
     except ModelError as error:
         return Fix.lost(str(error))
-    place, place_sigma = found.edge.place(window.shape, normal_deg)  # type: ignore[arg-type]
+    place, place_sigma = found.edge.place((window.shape[0], window.shape[1]), normal_deg)
     more = math.sqrt(found.response.noise_power)
     values = {"n": place, "angle": found.edge.angle_deg, "contrast": found.edge.contrast[0]}
-    sigma = {"n": place_sigma * more, "angle": found.edge.angle_sigma_deg * more, "contrast": found.edge.contrast[1] * more}
+    sigma = {
+        "n": place_sigma * more,
+        "angle": found.edge.angle_sigma_deg * more,
+        "contrast": found.edge.contrast[1] * more,
+    }
     for name in CONVENTIONS:
         values[name], sigma[name] = found.figure(name)
     reason = _doubt(found, float(np.mean(window >= light.full_scale)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,22 +10,17 @@ from numpy.typing import NDArray
 
 from models.estimate import Array, ModelError
 from models.imaging import sphere_kernel as kernel
-from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
+from models.imaging import sphere_sums as sums
+from models.imaging.fix import Fix, Verdict
 from models.imaging.light import Light
 from models.imaging.sphere_fit import VAGUE, Noise, Shape, Sight, expected_cov, fit
-from models.imaging.sphere_search import locate
+from models.imaging.sphere_search import free_beam, locate, variance_per_count
+from models.imaging.sphere_verdict import SUFFIXES, fix_of, why_lost
 
 RADIUS_GUESS, OPACITY_GUESS = 0.5, 1.5  # σ of the starting guess, relative: of the radius, and in ln κ
-VISIBLE, VISIBLE_ANYWHERE = 5.0, 6.5  # σ of the whole shadow; the second where all of the window was searched
-MISFIT, SCATTER = 1.5, 4.0  # χ² per near pixel, and σ of it, from which on the residuals are no noise …
-UNLIKE, UNKNOWN = 0.03, 0.3  # … and matter, or leave no sphere: rms, as a share of the shadow
-HIDDEN = 0.4  # share of the shadow's pixels beyond the gate that leave no sphere
-SOME, MOST = 0.01, 0.5  # shares of saturated pixels: suspect, lost
-OTHER_SIZE, OTHER_CONTRAST = 0.25, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
-FIRST_SIZE = 0.7  # in the ln of the radius, from the starting guess
+MOST_SATURATED = 0.5  # share of the pixels
 MEMORY = 50  # images over which the usual shape is the mean
 DRIFTED = 0.5  # σ of an image's shape by which the mean may leave the table
-EDGE_SIGMA = 2.0  # blur beyond the radius that must be in the window
 
 
 class SphereTracker:
@@ -110,7 +104,7 @@ class SphereTracker:
     @property
     def suffixes(self) -> tuple[str, ...]:
         """Keys of ``Fix.values``: centre, diameter and blur [px], attenuation in the centre [1]."""
-        return ("u", "v", "size", "blur", "contrast")
+        return SUFFIXES
 
     def look(self, window: NDArray[Any], angle_deg: float = float("nan")) -> Fix:  # noqa: ARG002 - a sphere has no angle
         """Find the sphere in the next image; see :class:`models.imaging.fix.Tracker`."""
@@ -124,37 +118,40 @@ class SphereTracker:
             below = window < light.full_scale
             saturated = 1.0 - np.count_nonzero(below & (flat > 0)) / np.count_nonzero(flat)
             counts, flat = np.where(below, counts, 0.0), np.where(below, flat, 0.0)
-        if saturated > MOST:
+        if saturated > MOST_SATURATED:
             return self._lose("saturated")
         sight, searched = None, False
         if self._following and self._last is not None:
             last = self._last
-            start = self._start(*last.point[:2], last)
+            start = self._start(last.point[:2], last)
             sight = fit(counts, flat, start, self._shape, self._prior, last.noise, max(last.near_misfit, 1.0))
         if sight is None or sight.outcome != kernel.DONE:
             searched = True
             sight = self._anew(counts, flat)
-        reason = self._why_lost(sight, searched)
+        reason = why_lost(sight, self._last, float(self._prior[0, 0]), searched)
         if reason:
             return self._lose(reason)
         if self._seen > 1 and sight.visibility < VAGUE:
             sight = replace(sight, cov=expected_cov(counts, flat, sight, self._shape, self._prior))
-        self._remember(sight)
-        return self._fix(sight, saturated)
+        fix = fix_of(sight, self._flat.shape, saturated)
+        self._last, self._following = sight, True
+        if self._seen == 0 or fix.verdict is Verdict.GOOD or sight.visibility < VAGUE:
+            self._remember(sight)
+        return fix
 
-    def _start(self, u: float, v: float, last: Sight) -> Array:
+    def _start(self, place: Array, last: Sight) -> Array:
         """Where the last one was seen in an image, or may be now, with the usual shape."""
-        return np.concatenate([(u, v), self._shape.at, last.point[kernel.LIGHT :]])
+        return np.concatenate([place, self._shape.at, last.point[sums.LIGHT :]])
 
     def _remember(self, sight: Sight) -> None:
-        """The sight, and the mean shape; the table is made anew when the mean has left it by a part of what noise does."""
-        shape = sight.point[kernel.RADIUS : kernel.LIGHT]
+        """Take the shape into the mean; the table is made anew when the mean has left it by a part of what noise does."""
+        shape = sight.point[sums.RADIUS : sums.LIGHT]
+        first = self._seen == 0
         self._seen = min(self._seen + 1, MEMORY)
         self._mean = self._mean + (shape - self._mean) / self._seen
-        sigma = np.sqrt(np.diag(sight.cov)[kernel.RADIUS : kernel.LIGHT])
-        if self._last is None or (np.abs(self._mean - self._shape.at) > DRIFTED * sigma).any():
+        sigma = np.sqrt(np.diag(sight.cov)[sums.RADIUS : sums.LIGHT])
+        if first or (np.abs(self._mean - self._shape.at) > DRIFTED * sigma).any():
             self._shape = Shape.of(self._mean)
-        self._last, self._following = sight, True
 
     def _lose(self, reason: str) -> Fix:
         self._following = False
@@ -166,7 +163,7 @@ class SphereTracker:
         beam = np.divide(counts, flat, out=np.zeros_like(counts), where=usable)
         last = self._last
         u, v = self._guess if last is None else last.point[:2]
-        level = _level(beam, usable, u, v, 1.5 * float(self._shape.at[0]))
+        level = free_beam(beam, usable, u, v, 1.5 * float(self._shape.at[0]))
         around = None if last is not None else (u, v, max(1.2 * float(self._shape.at[0]), 4.0))
         u, v, depth = locate(1.0 - beam / level, usable, self._shape.table, 1.0 if last else 0.5, around)
         if last is None:
@@ -175,82 +172,14 @@ class SphereTracker:
             opacity = np.log(-np.log1p(-np.clip(depth * deepest, 0.02, 0.98)) / (2.0 * radius))
             self._prior[2, 0] = opacity
             if not self._noise.known:
-                self._noise = Noise(_per_count(beam, usable, level), self._noise.read, False)
+                self._noise = Noise(variance_per_count(beam, usable, level), self._noise.read, False)
             start = np.array([u, v, radius, variance, opacity, level, 0.0, 0.0])
-            return fit(
-                counts, flat, start, Shape.of(start[kernel.RADIUS : kernel.LIGHT]), self._prior, self._noise, None
-            )
-        starts = [self._start(u, v, last), self._start(*last.point[:2], last)]
+            return fit(counts, flat, start, Shape.of(start[sums.RADIUS : sums.LIGHT]), self._prior, self._noise, None)
+        starts = [self._start(np.array([u, v]), last), self._start(last.point[:2], last)]
         for start in starts:
-            start[kernel.LIGHT :] *= level / start[kernel.LIGHT]
+            start[sums.LIGHT :] *= level / start[sums.LIGHT]
         sights = [fit(counts, flat, start, self._shape, self._prior, last.noise, None) for start in starts]
         return min(sights, key=lambda sight: (sight.outcome != kernel.DONE, sight.unlike - min(sight.visibility, 10.0)))
-
-    def _why_lost(self, sight: Sight, searched: bool) -> str:
-        if sight.outcome == kernel.GONE:
-            return "left the window"
-        if sight.outcome != kernel.DONE:
-            return "drowned in noise" if sight.outcome == kernel.SINGULAR else "did not converge"
-        if sight.visibility < (VISIBLE_ANYWHERE if searched and self._last is not None else VISIBLE):
-            return "drowned in noise"
-        size = sight.radius + math.sqrt(max(sight.variance, 0.0))
-        if sight.position_sigma > size:
-            return "drowned in noise"
-        if sight.told[kernel.GATED] > HIDDEN * sight.near_pixels or (sight.unlike > UNKNOWN and self._misfits(sight)):
-            return "crossed by the object"
-        if self._other(sight):
-            return "what is there is not the sphere"
-        return ""
-
-    def _misfits(self, sight: Sight) -> bool:
-        return sight.near_misfit > MISFIT + SCATTER * math.sqrt(3.0 / sight.near_pixels)
-
-    def _other(self, sight: Sight) -> bool:
-        """Whether size or contrast are not those of the sphere last seen (of the guess, at first)."""
-        last = self._last
-        before, most = (float(self._prior[0, 0]), FIRST_SIZE) if last is None else (last.radius, OTHER_SIZE)
-        sigma = math.sqrt(sight.cov[kernel.RADIUS, kernel.RADIUS]) / sight.radius
-        if abs(math.log(sight.radius / before)) > most + 3.0 * sigma:
-            return True
-        if last is None:
-            return False
-        (contrast, error), (usual, usual_error) = _contrast(sight), _contrast(last)
-        return abs(contrast - usual) > OTHER_CONTRAST * usual + 3.0 * math.hypot(error, usual_error)
-
-    def _fix(self, sight: Sight, saturated: float) -> Fix:
-        error = math.sqrt(sight.cov[kernel.VARIANCE, kernel.VARIANCE])
-        blur, low, high = (math.sqrt(max(sight.variance + part, 0.0)) for part in (0.0, -error, error))
-        contrast, contrast_sigma = _contrast(sight)
-        misfits = self._misfits(sight) and sight.unlike > UNLIKE
-        wider = math.sqrt(sight.near_misfit) if misfits else 1.0
-        values = (float(sight.point[0]), float(sight.point[1]), 2.0 * sight.radius, blur, contrast)
-        u, v, radius = (math.sqrt(sight.cov[k, k]) for k in (kernel.U, kernel.V, kernel.RADIUS))
-        errors = (u, v, 2.0 * radius, 0.5 * (high - low), contrast_sigma)
-        reason = self._why_suspect(sight, saturated, misfits, wider)
-        return Fix(
-            dict(zip(self.suffixes, values, strict=True)),
-            {name: wider * value for name, value in zip(self.suffixes, errors, strict=True)},
-            sight.misfit if sight.noise.known else float("nan"),
-            Verdict.SUSPECT if reason else Verdict.GOOD,
-            reason,
-        )
-
-    def _why_suspect(self, sight: Sight, saturated: float, misfits: bool, wider: float) -> str:
-        rows, columns = self._flat.shape
-        u, v = float(sight.point[0]), float(sight.point[1])
-        reach = sight.radius + EDGE_SIGMA * math.sqrt(max(sight.variance, 0.0) + 1.0 / 12.0)
-        if min(u, v, columns - 1 - u, rows - 1 - v) < reach - 0.5:
-            return "partly outside the window"
-        if saturated > SOME:
-            return "partly saturated"
-        if sight.told[kernel.GATED] > kernel.COVERED * sight.near_pixels + 3:
-            return "partly covered"
-        if misfits:
-            return f"misfit: residuals are {100.0 * sight.unlike:.0f} % of the shadow"
-        sigma = wider * sight.position_sigma
-        if sigma > SUSPECT_SIGMA_PX:
-            return f"position known to {sigma:.2f} px only"
-        return ""
 
 
 def magnification_change(
@@ -259,8 +188,7 @@ def magnification_change(
     """Relative change of a marker's magnification, dM_m/M_m, from the size of its shadow, and its σ.
 
     ``dM/M = size/reference - 1``, for the diameter of the shadow is ``M_m`` times the sphere's over the pixel pitch
-    (reference/physics.md §1: ``M_m = SDD/SOD_m``; a point source and similar triangles). σ by first order, errors of the two
-    sizes independent.
+    (``M_m = SDD/SOD_m``: a point source and similar triangles). σ by first order, errors of the two sizes independent.
 
     Parameters
     ----------
@@ -291,31 +219,3 @@ def magnification_change(
         raise ModelError(f"sizes {size_px:g} px and {reference_px:g} px tell no magnification; both must be positive")
     ratio = size_px / reference_px
     return ratio - 1.0, float(np.hypot(size_sigma_px, ratio * reference_sigma_px)) / reference_px
-
-
-def _contrast(sight: Sight) -> tuple[float, float]:
-    """Attenuation ``1 - exp(-2κR)`` in the centre, and its σ."""
-    radius, opacity = kernel.RADIUS, kernel.OPACITY
-    thick = 2.0 * float(sight.point[radius]) * math.exp(sight.point[opacity])
-    per_radius = 1.0 / float(sight.point[radius])
-    variance = (
-        per_radius**2 * float(sight.cov[radius, radius])
-        + 2.0 * per_radius * float(sight.cov[radius, opacity])
-        + float(sight.cov[opacity, opacity])
-    )
-    return -math.expm1(-thick), math.exp(-thick) * thick * math.sqrt(max(variance, 0.0))
-
-
-def _level(beam: Array, usable: NDArray[np.bool_], u: float, v: float, clear: float) -> float:
-    """Counts of the free beam: the median away from the sphere; near the brightest where there is nothing else."""
-    rows, columns = np.ogrid[: beam.shape[0], : beam.shape[1]]
-    away = usable & ((rows - v) ** 2 + (columns - u) ** 2 > clear**2)
-    level = np.median(beam[away]) if np.count_nonzero(away) > 50 else np.quantile(beam[usable], 0.9)
-    return max(float(level), 1e-9)
-
-
-def _per_count(beam: Array, usable: NDArray[np.bool_], level: float) -> float:
-    """Variance per count, from neighbours' differences; the median passes over edges."""
-    pairs = np.abs(np.diff(beam, axis=1))[usable[:, 1:] & usable[:, :-1]]
-    sigma = 1.4826 * float(np.median(pairs)) if pairs.size else 0.0
-    return max(0.5 * sigma**2 / level, 1e-8 * level)

@@ -9,6 +9,7 @@ import numpy as np
 
 from models.estimate import Array
 from models.imaging import sphere_kernel as kernel
+from models.imaging import sphere_sums as sums
 from models.imaging.sphere_profile import profile
 
 MOST_TABLES = 30
@@ -49,7 +50,7 @@ class Sight:
         u, v, R [px], σ² [px²], ln κ, b₀, b₁, b₂ [counts].
     cov : (8, 8) array
     told : (7,) array
-        Sums of :mod:`models.imaging.sphere_kernel`.
+        Named in :mod:`models.imaging.sphere_sums`.
     outcome : int
         One of its outcomes.
     shape : Shape
@@ -67,27 +68,27 @@ class Sight:
     @property
     def radius(self) -> float:
         """R [px]."""
-        return float(self.point[kernel.RADIUS])
+        return float(self.point[sums.RADIUS])
 
     @property
     def variance(self) -> float:
         """σ² of the blur [px²]; noise may bring it below 0."""
-        return float(self.point[kernel.VARIANCE])
+        return float(self.point[sums.VARIANCE])
 
     @property
     def position_sigma(self) -> float:
         """The larger σ of u and v [px]."""
-        return math.sqrt(max(self.cov[kernel.U, kernel.U], self.cov[kernel.V, kernel.V]))
+        return math.sqrt(max(self.cov[sums.U, sums.U], self.cov[sums.V, sums.V]))
 
     @property
     def near_pixels(self) -> float:
         """Pixels that the shadow reaches, those left out included."""
-        return float(self.told[kernel.PIXELS] + self.told[kernel.GATED])
+        return float(self.told[sums.PIXELS] + self.told[sums.GATED])
 
     @property
     def near_chi2(self) -> float:
         """χ² of them; one that was left out counts as much as the gate lets pass."""
-        return float(self.told[kernel.CHI2] + kernel.GATE**2 * self.told[kernel.GATED])
+        return float(self.told[sums.CHI2] + sums.GATE**2 * self.told[sums.GATED])
 
     @property
     def near_misfit(self) -> float:
@@ -97,19 +98,19 @@ class Sight:
     @property
     def misfit(self) -> float:
         """χ² per degree of freedom of all pixels that were used, near ones that were left out included."""
-        free = self.near_pixels + float(self.told[kernel.FAR_PIXELS]) - kernel.SIZE
-        return (self.near_chi2 + float(self.told[kernel.FAR_CHI2])) / max(free, 1.0)
+        free = self.near_pixels + float(self.told[sums.FAR_PIXELS]) - sums.SIZE
+        return (self.near_chi2 + float(self.told[sums.FAR_CHI2])) / max(free, 1.0)
 
     @property
     def unlike(self) -> float:
         """What the noise doesn't explain of the residuals, as a share (rms) of the shadow itself."""
         excess = max(self.near_chi2 - self.near_pixels, 0.0)
-        return math.sqrt(excess / max(self.told[kernel.SIGNAL], 1e-12))
+        return math.sqrt(excess / max(self.told[sums.SIGNAL], 1e-12))
 
     @property
     def visibility(self) -> float:
         """How many σ of the noise the whole shadow amounts to."""
-        return math.sqrt(self.told[kernel.SIGNAL])
+        return math.sqrt(self.told[sums.SIGNAL])
 
 
 def fit(
@@ -125,8 +126,8 @@ def fit(
         if noise.known or sight.outcome != kernel.DONE:
             break
         told = sight.told
-        alone = told[kernel.FAR_PIXELS] >= FEW_FAR
-        ratio = told[kernel.FAR_CHI2] / told[kernel.FAR_PIXELS] if alone else sight.misfit
+        alone = told[sums.FAR_PIXELS] >= FEW_FAR
+        ratio = told[sums.FAR_CHI2] / told[sums.FAR_PIXELS] if alone else sight.misfit
         per_count = sight.noise.per_count * max(float(ratio), 1e-6)
         if abs(ratio - 1.0) < STEADY:
             break
@@ -138,7 +139,7 @@ def fit(
 def expected_cov(counts: Array, flat: Array, sight: Sight, shape: Shape, prior: Array) -> Array:
     """Covariance where the sphere of this sight has the shape of many: of few counts a fit makes too sharp an edge at times,
     and would then be too sure of where it stands."""
-    information = np.empty((kernel.SIZE, kernel.SIZE))
+    information = np.empty((sums.SIZE, sums.SIZE))
     kernel.inform(
         counts, flat, shape.table, shape.at, sight.point, prior, sight.noise.per_count, sight.noise.read, information
     )
@@ -148,7 +149,7 @@ def expected_cov(counts: Array, flat: Array, sight: Sight, shape: Shape, prior: 
 def _fit(
     counts: Array, flat: Array, start: Array, shape: Shape, prior: Array, noise: Noise, usual: float, loose: bool
 ) -> Sight:
-    point, information, told = start.copy(), np.empty((kernel.SIZE, kernel.SIZE)), np.zeros(7)
+    point, information, told = start.copy(), np.empty((sums.SIZE, sums.SIZE)), np.zeros(7)
     outcome, trust, move = kernel.BENT, 1.0, np.zeros(3)
     for _ in range(MOST_TABLES):
         outcome = kernel.score(
@@ -168,10 +169,10 @@ def _fit(
         )
         if outcome != kernel.BENT:
             break
-        before, move = move, point[kernel.RADIUS : kernel.LIGHT] - shape.at
+        before, move = move, point[sums.RADIUS : sums.LIGHT] - shape.at
         # where R, σ² and ln κ hardly differ, steps may swing about the best of them for ever
         trust = 0.5 * trust if (before * move).sum() < 0.0 else min(1.0, 1.5 * trust)
-        shape, usual = Shape.of(point[kernel.RADIUS : kernel.LIGHT]), np.inf
+        shape, usual = Shape.of(point[sums.RADIUS : sums.LIGHT]), np.inf
     cov = _inverse(information) if outcome == kernel.DONE else np.full_like(information, np.inf)
     return Sight(point, cov, told, int(outcome), shape, noise)
 

@@ -1,4 +1,4 @@
-"""Where in a window a sphere's shadow stands, to about a pixel: a matched filter."""
+"""Where in a window a sphere's shadow stands, to about a pixel: a matched filter; how bright and how noisy the beam is."""
 
 from __future__ import annotations
 
@@ -63,3 +63,18 @@ def locate(
         score = np.where((rows - v) ** 2 + (columns - u) ** 2 <= distance**2, score, -np.inf)
     row, column = np.unravel_index(int(np.argmax(score)), score.shape)
     return float(column), float(row), float(match[row, column] / energy)
+
+
+def free_beam(beam: Array, usable: NDArray[np.bool_], u: float, v: float, clear: float) -> float:
+    """Counts of the free beam: their median farther than ``clear`` from (u, v); near the brightest where nothing is."""
+    rows, columns = np.ogrid[: beam.shape[0], : beam.shape[1]]
+    away = usable & ((rows - v) ** 2 + (columns - u) ** 2 > clear**2)
+    level = np.median(beam[away]) if np.count_nonzero(away) > 50 else np.quantile(beam[usable], 0.9)
+    return max(float(level), 1e-9)
+
+
+def variance_per_count(beam: Array, usable: NDArray[np.bool_], level: float) -> float:
+    """Variance per count, from the median difference of neighbours, which edges don't move."""
+    pairs = np.abs(np.diff(beam, axis=1))[usable[:, 1:] & usable[:, :-1]]
+    sigma = 1.4826 * float(np.median(pairs)) if pairs.size else 0.0
+    return max(0.5 * sigma**2 / level, 1e-8 * level)

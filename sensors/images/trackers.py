@@ -20,7 +20,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "cross": ("u", "v", "angle", "blur", "contrast"),
     "sphere": ("u", "v", "size", "blur", "contrast"),
     "patch": ("u", "v", "contrast"),
-    "flux": ("flux",),
+    "flux": ("flux", "structure"),
 }
 MARKERS = ("wire", "cross", "sphere", "patch")
 FOUND = ("wire", "cross", "sphere")  # kinds that are found by themselves
@@ -34,6 +34,7 @@ QUANTITIES = {
     "angle": ("angle", "deg"),
     "contrast": ("ratio", "1"),
     "flux": ("flux", "counts"),
+    "structure": ("ratio", "1"),
 }
 
 
@@ -70,6 +71,10 @@ def find(marker: str, picture: Picture, light: Light) -> list[Finding]:
     if marker == "cross":
         cross = finding.find_cross(picture.image, light)
         return [] if cross is None else [Finding(_region(cross[0]), cross[1])]
+    if marker == "sphere":
+        from models.imaging.find_sphere import find_spheres
+
+        return [Finding(_region(sphere.region), sphere.guess) for sphere in find_spheres(picture.image, light)]
     raise ModelError(f"a {marker} can't be found by itself; give its window")
 
 
@@ -84,6 +89,10 @@ def placed(marker: str, found: Finding, window: Region) -> Any | None:
     if marker == "cross":
         wires = tuple(_seen_from(window, guess, found.region) for guess in found.guess)
         return wires if all(wire is not None for wire in wires) else None
+    if marker == "sphere":
+        u, v = found.guess.u + found.region.u0 - window.u0, found.guess.v + found.region.v0 - window.v0
+        inside = 0 <= u <= window.u1 - window.u0 - 1 and 0 <= v <= window.v1 - window.v0 - 1
+        return replace(found.guess, u=u, v=v) if inside else None
     return _seen_from(window, found.guess, found.region)
 
 
@@ -119,9 +128,16 @@ def make(
         from models.imaging.cross import CrossTracker
 
         return CrossTracker(guess, light, diameter_px=diameter_px)
-    if marker == "patch":
-        return _patch(reference or [first], light)
-    raise ModelError(f"nobody follows a {marker} yet")
+    if marker == "sphere":
+        from models.imaging.sphere import SphereTracker
+
+        radius = guess.radius if diameter_px is None else diameter_px / 2.0
+        return SphereTracker(light, guess.u, guess.v, radius, guess.blur)
+    if marker == "flux":
+        from models.imaging.bright import FreeWindow
+
+        return FreeWindow(light)
+    return _patch(reference or [first], light)
 
 
 def _patch(reference: Sequence[Picture], light: Light) -> Tracker:

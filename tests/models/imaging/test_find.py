@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from models.imaging.find import find_cross, find_wires
+from models.imaging.find_sphere import find_spheres
 from models.imaging.light import Light
+from tests.accuracy.sphere_image import Sphere, render
 from tests.oracles.wire_image import Wire
 
 ROWS, COLUMNS = 300, 400
@@ -65,3 +67,20 @@ def test_nothing_in_noise_nor_in_a_sample_alone():
     assert find_cross(rng.poisson(50.0, (ROWS, COLUMNS)).astype(np.uint16), light) is None
     assert find_wires(np.zeros((ROWS, COLUMNS), np.uint16), light) == []
     assert find_wires(np.zeros((4, 4), np.uint16), Light.plain((4, 4))) == []
+
+
+@pytest.mark.parametrize(("u", "v", "radius"), [(300.3, 80.7, 12.0), (350.0, 200.0, 4.0), (320.0, 150.0, 30.0)])
+def test_a_sphere_beside_a_sample(u, v, radius):
+    rng = np.random.default_rng(int(radius))
+    ball = render(Sphere.of_contrast(u, v, radius, 1.0, 0.7, 1.0), (ROWS, COLUMNS))
+    image = rng.poisson(500.0 * ball * sample(rng)).astype(np.uint16)
+    found = find_spheres(image, Light.plain(image.shape))[0]
+    assert found.region.u0 + found.guess.u == pytest.approx(u, abs=0.2)
+    assert found.region.v0 + found.guess.v == pytest.approx(v, abs=0.2)
+    assert found.guess.radius == pytest.approx(radius, rel=0.05)
+
+
+def test_no_sphere_in_noise():
+    rng = np.random.default_rng(8)
+    assert find_spheres(rng.poisson(50.0, (200, 200)).astype(np.uint16), Light.plain((200, 200))) == []
+    assert find_spheres(np.zeros((200, 200), np.uint16), Light.plain((200, 200))) == []

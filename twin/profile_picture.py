@@ -6,7 +6,8 @@ import numpy as np
 
 from models.estimate import Array
 from models.imaging.mean_profile import MeanProfiles, Profile
-from models.imaging.profile_sharpness import Blurred, Sharpening
+from models.imaging.profile_flanks import Blurred
+from models.imaging.profile_sharpness import Sharpening
 from twin.pictures import plain, ticks
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 76, 24, 96, 52
@@ -40,7 +41,7 @@ def profile_svg(profiles: MeanProfiles, found: Sharpening, name: str) -> str:
         _row(46, BEFORE, f"no correction: {_words(found.before)}"),
         _row(64, AFTER, f"corrected: {_words(found.after)}"),
         f'<text x="16" y="82">line spread {found.ratio[0]:.2f} ± {found.ratio[1]:.2g} times narrower; taken off: σ '
-        f"{found.taken_px[0]:.2f} ± {found.taken_px[1]:.2g} px; scatter of the shifts {profiles.shift_sigma_px:.2f} px</text>",
+        f"{found.taken_px[0]:.2f} ± {found.taken_px[1]:.2g} px; the shifts scatter {profiles.shift_sigma_px:.2f} px</text>",
     ]
     reach = found.shape.radius + max(MARGIN_PX, 2.0 * found.before.width_10_90[0])
     curves = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.estimate import Array
 
+CHI2_MEDIAN = 0.4549  # of χ² with one degree of freedom
 SIDE = 4  # pixels along the side of the blocks whose means tell whether noise is shared
 
 
@@ -113,8 +114,8 @@ def shared_noise(rest: Array, variance: Array) -> float:
     all_of_them = np.concatenate(ratios)
     if len(all_of_them) < 2 * SIDE**2:
         return 1.0
-    power = float(all_of_them.mean())
-    sure = 1.0 + 3.0 * math.sqrt(3.0 / len(all_of_them))  # differences share blocks: fewer of them are independent
+    power = float(np.median(all_of_them)) / CHI2_MEDIAN
+    sure = 1.0 + 3.0 * math.sqrt(8.0 / len(all_of_them))  # of a median, and differences share blocks
     return power if power > sure else 1.0
 
 

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
-from models.estimate import Array, ModelError
-from models.imaging.blocks import Blocks, beyond_noise
+from models.estimate import Array
+from models.imaging.blocks import beyond_noise
 from models.imaging.fix import Fix, Verdict
-from models.imaging.light import Light
-from models.imaging.second_spot import SpotChange, find_spot_change
+from models.imaging.second_spot import SpotChange
 
-MOST_BLOCKS = 32  # along the longer side
-FEWEST_BLOCKS = 8  # along the shorter side, where the window has so many pixels
-LEAST_SIDE = 4  # px; smaller blocks share a scintillator's noise with their neighbours
-COUNTS = 400.0  # least photons in a block: a ratio of fewer is skewed
-OUTLIER = 8.0  # robust σ; a pixel whose ratio is that far from its block's is faulty in one of the images
-SMALL = 3  # px; in smaller blocks a faulty pixel isn't told by the block's median
-ROUGHNESS = 6.0  # variance of the noise's mean square times the differences it is from, which share blocks (simulated)
 TERMS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))  # orders along u and v of the shading's Legendre polynomials
 
 
@@ -78,7 +67,7 @@ class BrightChange:
     def shading_range(self) -> float:
         """Largest less smallest value of the shading in the window; noise makes it larger, never smaller [1]."""
         u, v = np.meshgrid(np.linspace(-1, 1, 41), np.linspace(-1, 1, 41))
-        field = np.tensordot(self.shading, _shapes(u, v), axes=1)
+        field = np.tensordot(self.shading, shading_shapes(u, v), axes=1)
         return float(field.max() - field.min())
 
     def fix(self) -> Fix:
@@ -110,163 +99,7 @@ class BrightChange:
         return Fix(values | more, sigma | more_sigma, self.misfit, Verdict.SUSPECT, self.spot.words())
 
 
-def bright_ratio(
-    image: NDArray[Any], reference: NDArray[Any], light: Light, frames: int = 1, reference_frames: int = 1
-) -> BrightChange:
-    """Split the ratio of two bright images into flux, shading and structure.
-
-    The detector's gain, dead pixels and everything that stands still cancel in the ratio. It is taken of sums over
-    blocks of pixels and fitted by weighted least squares: a mean, Legendre polynomials to the second order, and,
-    where the rest says so, a second spot (:mod:`models.imaging.second_spot`), together.
-
-    Parameters
-    ----------
-    image, reference : (rows, columns) arrays
-        Raw counts, or their mean over several frames.
-    light : Light
-        Its dark image, dead pixels, full scale and variance per count; its flat image is not used.
-    frames, reference_frames : int
-        How many frames each is the mean of.
-
-    Notes
-    -----
-    σ comes from second differences between neighbouring blocks, which shading and a wide second spot don't touch, and
-    from the light's variance per count where that is stated and the differences don't say more. Structure finer than
-    two blocks counts as noise. Markers, collimator edges and other things in the beam move with the spot and look
-    like structure: give a window without them. Light that falls differently on an afterglowing or saturating detector
-    is shading or structure here.
-
-    Raises
-    ------
-    ModelError
-        The images differ in shape, or half of the pixels can't be used.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(1)
-    >>> u = np.linspace(-1, 1, 80)
-    >>> first, then = rng.poisson(1e4, (60, 80)), rng.poisson(1.02e4 * (1 + 0.003 * u), (60, 80))
-    >>> change = bright_ratio(then, first, Light.plain((60, 80), variance_per_count=1.0))
-    >>> [round(x, 4) for x in (change.factor, change.factor_sigma, *change.tilt[0])]
-    [1.0201, 0.0002, 0.0049, 0.0007]
-    """
-    if image.shape != reference.shape or image.shape != light.dark.shape:
-        raise ModelError(
-            f"bright images of {image.shape} and {reference.shape} pixels, the window has {light.dark.shape}; "
-            "give the same region"
-        )
-    good = ~light.dead & (image < light.full_scale) & (reference < light.full_scale)
-    good &= np.isfinite(image) & np.isfinite(reference)
-    over, under = np.where(good, image - light.dark, 0.0), np.where(good, reference - light.dark, 0.0)
-    per_count = light.variance_per_count if math.isfinite(light.variance_per_count) else 1.0
-    photons = float(np.median(under[good])) / per_count if good.any() else 0.0
-    side = _side(image.shape, photons)
-    good &= ~_faulty(over, under, good, side)
-    if 2 * np.count_nonzero(good) < good.size:
-        raise ModelError(
-            "more than half of the bright image's pixels are dead, saturated or at odds with the other image"
-        )
-    blocks = Blocks.of((image.shape[0], image.shape[1]), side)
-    pixels = blocks.sum(good.astype(float))
-    top, bottom = blocks.sum(np.where(good, over, 0.0)), blocks.sum(np.where(good, under, 0.0))
-    full = (pixels >= 0.5 * blocks.side**2) & (bottom > 0) & (top > 0)
-    if np.count_nonzero(full) < 2 * len(TERMS):
-        raise ModelError("too few pixels of the bright images can be compared; give a larger window")
-    ratio = np.where(full, top / np.where(full, bottom, 1.0), np.nan)
-    read = light.read_variance * pixels
-    relative = (per_count * top + read) / (frames * np.where(full, top, 1.0) ** 2)
-    relative += (per_count * bottom + read) / (reference_frames * np.where(full, bottom, 1.0) ** 2)
-    sigma = np.sqrt(np.where(full, relative, np.nan)) * float(np.nanmedian(ratio))
-    excess, unsure = _roughness(ratio, sigma)
-    known = math.isfinite(light.variance_per_count)
-    if not known or excess > 1.0 + 3.0 * unsure:
-        sigma *= math.sqrt(excess)
-    else:
-        unsure = 0.0
-    u, v = blocks.middles()
-    base = _base(u, v, image.shape)
-    told = full.ravel()
-    level, cov = _fit(base[:, told], ratio.ravel()[told], sigma.ravel()[told])
-    rest = ratio - (level @ base).reshape(ratio.shape)
-    scale = np.where(full, rest, 0.0) / level[0], np.where(full, sigma, np.inf) / level[0]
-    spot = find_spot_change(scale[0], scale[1], base, (u, v))
-    structure = beyond_noise(rest[full] / level[0], sigma[full] / level[0], unsure / excess)
-    if spot is not None:
-        # what the spot took part in belongs to it: mean and shading are fitted beside it
-        model = np.asarray(spot.field(u, v)).ravel()
-        level, cov = _fit(base[:, told], ratio.ravel()[told] - level[0] * model[told], sigma.ravel()[told])
-    by = np.concatenate([-level[1:, None] / level[0] ** 2, np.eye(len(TERMS)) / level[0]], axis=1)
-    return BrightChange(
-        float(level[0]),
-        math.sqrt(float(cov[0, 0])),
-        level[1:] / level[0],
-        by @ cov @ by.T,
-        structure,
-        float(np.nanmedian(sigma) / level[0]),
-        excess if known else math.nan,
-        spot,
-        float(np.count_nonzero(good) / good.size),
-    )
-
-
-def _side(shape: tuple[int, ...], photons: float) -> int:
-    """Side of a block: fine enough to see structure, coarse enough for its noise to be Gaussian and its own."""
-    fine = max(1, min(LEAST_SIDE, min(shape) // FEWEST_BLOCKS))
-    return max(fine, math.ceil(max(shape) / MOST_BLOCKS), math.ceil(math.sqrt(COUNTS / max(photons, 1e-9))))
-
-
-def _faulty(over: Array, under: Array, good: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
-    """Pixels whose ratio stands out of their neighbours': faulty in one image and not in the other."""
-    seen = good & (under > 0)
-    if not seen.any():
-        return good
-    usual = float(np.median(over[seen]) / np.median(under[seen]))
-    apart = (over - usual * under) / np.sqrt(np.maximum(under, 1.0))  # noise that is alike for all pixels
-    apart = np.where(seen, apart, 0.0)
-    if side < SMALL:
-        apart = apart - median_filter(apart, 5, mode="nearest")
-    else:
-        blocks = Blocks.of((over.shape[0], over.shape[1]), side)
-        apart = apart - blocks.spread(np.median(blocks.split(apart), axis=-1))
-    spread = 1.4826 * float(np.median(np.abs(apart[seen])))
-    return np.asarray(good & (~seen | (np.abs(apart) > OUTLIER * max(spread, 1e-12))))
-
-
-def _roughness(ratio: Array, sigma: Array) -> tuple[float, float]:
-    """Variance of the noise over the expected one, from second differences of neighbouring blocks; and its σ.
-
-    Mean square of those within 3 robust σ, and the part of a normal distribution's that this is.
-    """
-    found = []
-    for axis in (0, 1):
-        if ratio.shape[axis] < 3:
-            continue
-        bend = np.diff(ratio, 2, axis=axis)
-        parts = [np.take(sigma**2, range(k, ratio.shape[axis] - 2 + k), axis=axis) for k in range(3)]
-        usual = np.sqrt(parts[0] + 4.0 * parts[1] + parts[2])
-        found.append((bend / usual)[np.isfinite(bend / usual)])
-    values = np.concatenate(found) if found else np.zeros(0)
-    if len(values) < 4:
-        return 1.0, math.inf
-    robust = 1.4826 * float(np.median(np.abs(values)))
-    inside = np.abs(values) <= 3.0 * max(robust, 1e-12)
-    power = float(np.mean(values[inside] ** 2)) / 0.9733
-    return power, power * math.sqrt(ROUGHNESS / len(values))
-
-
-def _shapes(u: Array, v: Array) -> Array:
+def shading_shapes(u: Array, v: Array) -> Array:
+    """Legendre polynomials of the shading at u, v from -1 to 1 over the window; their number comes first."""
     legendre = (np.ones_like, lambda x: x, lambda x: 1.5 * x * x - 0.5)
     return np.stack([legendre[i](u) * legendre[j](v) for i, j in TERMS])
-
-
-def _base(u: Array, v: Array, shape: tuple[int, ...]) -> Array:
-    """(1 + terms, blocks) array: one and the shading's polynomials at the blocks' middles."""
-    rows, columns = shape
-    across, down = np.meshgrid((2.0 * u - (columns - 1)) / columns, (2.0 * v - (rows - 1)) / rows)
-    return np.concatenate([np.ones((1, across.size)), _shapes(across, down).reshape(len(TERMS), -1)])
-
-
-def _fit(base: Array, values: Array, sigma: Array) -> tuple[Array, Array]:
-    weighted = base / sigma**2
-    cov = np.linalg.inv(weighted @ base.T)
-    return cov @ (weighted @ values), np.asarray(cov, dtype=float)

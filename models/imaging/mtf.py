@@ -11,7 +11,8 @@ from models.estimate import Array
 from models.imaging.edge_response import EdgeResponse
 
 HIGHEST = 1.0  # cycles per pixel; the first zero of a pixel's own aperture
-STEP = 0.005
+STEP = 0.005  # cycles per pixel, or less for a wide line spread:
+STEP_SPREADS = 0.01  # over its standard deviation
 CLEAR = 0.3  # of a level: with more noise the first crossing is an accident (checked by simulation)
 
 
@@ -85,7 +86,8 @@ def transfer(response: EdgeResponse) -> Transfer:
     >>> round(transfer(ideal).falls_to(0.5)[0], 3)
     0.18
     """
-    f = np.arange(0.0, HIGHEST + STEP / 2, STEP)
+    step = min(STEP, STEP_SPREADS / response.spread_px)
+    f = np.arange(0.0, HIGHEST + 0.5 * step, step)
     h = response.width
     between = response.distance[:-1] + 0.5 * h
     weight = response.taper(between)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import ModelError
+from models.imaging import patch_kernel
 from models.imaging.coarse_shift import CoarseSearch
 from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
 from models.imaging.light import Light
-from models.imaging.patch_place import Place, Reading, shifted
+from models.imaging.patch_place import Place, Reading, Window, between
 from models.imaging.patch_reference import Reference, References
 from models.imaging.patch_texture import MARGIN, Texture, prepare
 
@@ -82,6 +83,7 @@ class PatchTracker:
                     f"the reference at {key:g}° has {reference.image.shape} pixels, the window {light.flat.shape}; "
                     "give the same region"
                 )
+        self._window = Window.of(light)
         self._prepared: OrderedDict[float, _Prepared] = OrderedDict()
         self._places: OrderedDict[tuple[float, float, float], Place] = OrderedDict()
         self._last: tuple[float, float] | None = None
@@ -146,10 +148,12 @@ class PatchTracker:
         one = Reference.measured(window, self._light)
         texture = prepare(Reference(one.image, np.where(one.averaged > 0, np.inf, 0.0)), self._light, 1.0)
         shape = self._light.flat.shape
-        place = Place(texture, self._light, -u, -v, 1.0)
+        place = Place(texture, self._window, -u, -v, 1.0)
         rows, columns = place.overlap
+        moved = [np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32) for _ in range(3)]
+        patch_kernel.shifted(texture.model, *between(texture, (-u, -v), rows.start, columns.start, 0), *moved)
         image, weight = np.zeros(shape), np.zeros(shape)
-        image[rows, columns] = (1.0 + shifted(texture, texture.model, (-u, -v), rows, columns, 0)[0]) * texture.mean
+        image[rows, columns] = (1.0 + moved[0]) * texture.mean
         weight[rows, columns] = 1.0
         return image, weight
 
@@ -199,7 +203,7 @@ class PatchTracker:
         if best is None:
             u, v = (GRID_PX * round(x / GRID_PX) for x in at)
             best = (key, u, v)
-            self._places[best] = Place(ready.texture, self._light, u, v, ready.level)
+            self._places[best] = Place(ready.texture, self._window, u, v, ready.level)
             if len(self._places) > PLACES:
                 self._places.popitem(last=False)
         self._places.move_to_end(best)

@@ -49,13 +49,14 @@ class Interpolator:
         self._gram = np.linalg.inv(self._at(j[:, None] - j[None, :]) + 1e-9 * np.eye(TAPS))
 
     def _at(self, lag: Array) -> Array:
-        return np.asarray(np.cos(np.multiply.outer(lag, self._omega)) @ self._power)
+        different, back = np.unique(np.abs(lag), return_inverse=True)
+        return np.asarray((np.cos(np.multiply.outer(different, self._omega)) @ self._power)[back]).reshape(lag.shape)
 
     def weights(self, fraction: float) -> tuple[Single, Single]:
         """Weights of the samples -7…8 for value and derivative at ``fraction`` in [0, 1]."""
         lag = fraction - (np.arange(TAPS) - BEFORE)
         slope = -np.sin(np.multiply.outer(lag, self._omega)) @ (self._omega * self._power)
-        return (self._gram @ self._at(lag)).astype(np.float32), (self._gram @ slope).astype(np.float32)
+        return (self._gram @ (np.cos(np.multiply.outer(lag, self._omega)) @ self._power)).astype(np.float32), (self._gram @ slope).astype(np.float32)
 
     def extended(self, samples: Array, beyond: int, noise: float = 0.0) -> Array:
         """Samples along axis 0 and their prediction ``beyond`` both ends; noise relative to the texture's variance."""

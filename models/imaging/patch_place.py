@@ -15,26 +15,50 @@ from models.imaging.light import Light
 from models.imaging.patch_interpolation import BEFORE, Single
 from models.imaging.patch_texture import MARGIN, Texture
 
-SAMPLED = 16384  # pixels whose residuals are looked at
-BLOCKS_ALONG = 8  # blocks of residuals along the shorter side
+SAMPLED = 8192  # pixels whose residuals are looked at
+THINNED = 65536  # pixels from which the answers beyond the first order are found
+BLOCK_PX = 16  # least side of a block of residuals
+BLOCKS = 8  # most of them along the shorter side
 FEWEST = 64  # px of overlap below which there is nothing to compare
+CLIP = 12.0  # a template's largest weight in units of its rms: one bright grain must not cost all others their digits
 LOSS = 0.05  # of the information, at the distance from its place up to which an image is read there
 REACH_PX = (0.15, 0.5)  # bounds of that distance
 NOISY_REACH_PX = 0.1  # the same where the texture, and with it the answer to a shift, isn't known exactly
 
 
-def shifted(
-    texture: Texture, canvas: Single, at: tuple[float, float], rows: slice, columns: slice, rim: int
-) -> tuple[Single, Single, Single]:
-    """Texture moved by ``at`` = (u, v), and its derivatives along u and v, in a part of the window and ``rim`` px around."""
+def between(
+    texture: Texture, at: tuple[float, float], row: int, column: int, rim: int
+) -> tuple[int, int, Single, Single, Single, Single]:
+    """Where a texture moved by ``at`` = (u, v) is sampled for the part of the window that begins at (row, column).
+
+    Row and column of the first sample, weights for value and derivative along rows, and along columns.
+    """
     nu, nv = ceil(at[0]), ceil(at[1])
-    ku, du = texture.along_u.weights(nu - at[0])
-    kv, dv = texture.along_v.weights(nv - at[1])
-    shape = (rows.stop - rows.start + 2 * rim, columns.stop - columns.start + 2 * rim)
-    out = tuple(np.empty(shape, np.float32) for _ in range(3))
     first = MARGIN - BEFORE - rim
-    patch_kernel.shifted(canvas, rows.start - nv + first, columns.start - nu + first, kv, dv, ku, du, *out)
-    return out  # type: ignore[return-value]
+    return (
+        row - nv + first,
+        column - nu + first,
+        *texture.along_v.weights(nv - at[1]),
+        *texture.along_u.weights(nu - at[0]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Flat (0 where a pixel is left out) and dark image as the compiled passes read them."""
+
+    flat: Single
+    dark: Single
+    read_variance: float
+
+    @classmethod
+    def of(cls, light: Light, without: NDArray[np.bool_] | None = None) -> Window:
+        """Window of this light, without dead pixels and those given."""
+        left_out = light.dead | ~(light.flat > 0)
+        if without is not None:
+            left_out = left_out | without
+        flat = np.where(left_out, 0.0, light.flat).astype(np.float32)
+        return cls(flat, np.where(left_out, 0.0, light.dark).astype(np.float32), light.read_variance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +77,10 @@ class Reading:
         Of level, level · gain, du, dv, for the noise that was stated.
     top : float
         Largest raw count.
-    chi2 : (blocks, blocks) array
-        Mean squared residual over its variance, ``nan`` where no pixel was looked at.
+    chi2, number : (blocks, blocks) array
+        Σ residual² over its variance, and of how many pixels.
     misfit : float
-        The same over all of them.
+        The same over all of them, per degree of freedom.
     """
 
     level: float
@@ -66,6 +90,7 @@ class Reading:
     cov: Array
     top: float
     chi2: Array
+    number: Array
     misfit: float
 
 
@@ -78,162 +103,123 @@ class Place:
     Parameters
     ----------
     texture : Texture
-    light : Light
+    window : Window
     u, v : float
         Place [px].
     level : float
         Flat-corrected counts of the images, for the part of the read noise.
-    without : (rows, columns) bool array, optional
-        Pixels left out beside the dead ones.
     """
 
-    def __init__(
-        self,
-        texture: Texture,
-        light: Light,
-        u: float,
-        v: float,
-        level: float,
-        without: NDArray[np.bool_] | None = None,
-    ) -> None:
+    def __init__(self, texture: Texture, window: Window, u: float, v: float, level: float) -> None:
         self.u, self.v, self.level = u, v, level
-        self._left, self._error = texture.left, texture.error
+        self._window, self._left = window, texture.left
         self._per_count = texture.variance_per_count if np.isfinite(texture.variance_per_count) else 1.0
-        rows = slice(max(0, ceil(v)), min(light.flat.shape[0], floor(light.flat.shape[0] - 1 + v) + 1))
-        columns = slice(max(0, ceil(u)), min(light.flat.shape[1], floor(light.flat.shape[1] - 1 + u) + 1))
-        self._rows, self._columns = rows, columns
+        shape = window.flat.shape
+        rows = slice(max(0, ceil(v)), min(shape[0], floor(shape[0] - 1 + v) + 1))
+        columns = slice(max(0, ceil(u)), min(shape[1], floor(shape[1] - 1 + u) + 1))
         self.overlap = rows, columns
-        self.alive = 0
         self.reach = (0.0, 0.0)
-        if rows.stop - rows.start < 1 or columns.stop - columns.start < 1:
+        self.alive = 0
+        if rows.stop <= rows.start or columns.stop <= columns.start:
             return
-        flat = np.where(self._seen(texture, light, without), light.flat[rows, columns], 0.0).astype(np.float32)
-        self.alive = int(np.count_nonzero(flat))
-        if self.alive < FEWEST:
-            return
-        self._dark = np.ascontiguousarray(light.dark[rows, columns], dtype=np.float32)
-        self._weigh(texture, light, flat)
+        self._corner = rows.start, columns.start
+        self._flat = self._seen(texture)
+        if (rows.stop - rows.start) * (columns.stop - columns.start) >= FEWEST:
+            self._weigh(texture)
 
-    def _seen(self, texture: Texture, light: Light, without: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        """Pixels of the overlap that are alive, and known in the reference."""
-        rows, columns = self._rows, self._columns
-        seen: NDArray[np.bool_] = (light.flat[rows, columns] > 0) & ~light.dead[rows, columns]
-        if without is not None:
-            seen = seen & ~without[rows, columns]
-        if not texture.known.all():
-            nv, nu = round(self.v), round(self.u)
-            shape = light.flat.shape
-            r = np.clip(np.arange(rows.start, rows.stop) - nv, 0, shape[0] - 1)
-            c = np.clip(np.arange(columns.start, columns.stop) - nu, 0, shape[1] - 1)
-            seen = seen & texture.known[np.ix_(r, c)]
-        return seen
+    def _seen(self, texture: Texture) -> Single:
+        """Flat image, 0 where the reference isn't known."""
+        flat = self._window.flat
+        if texture.known.all():
+            return flat
+        rows, columns = self.overlap
+        r = np.clip(np.arange(rows.start, rows.stop) - round(self.v), 0, flat.shape[0] - 1)
+        c = np.clip(np.arange(columns.start, columns.stop) - round(self.u), 0, flat.shape[1] - 1)
+        out = np.zeros_like(flat)
+        out[rows, columns] = flat[rows, columns] * texture.known[np.ix_(r, c)]
+        return out
 
-    def _weigh(self, texture: Texture, light: Light, flat: Single) -> None:
-        rim = patch_kernel.RIM
-        model = shifted(texture, texture.model, (self.u, self.v), self._rows, self._columns, rim)
-        same = texture.template is texture.model
-        template = model if same else shifted(texture, texture.template, (self.u, self.v), self._rows, self._columns, rim)
-        ground = np.float32(light.read_variance / (self._per_count * self.level) if light.read_variance else 0.0)
-        h = np.empty((4, *flat.shape), np.float32)
-        top, square = patch_kernel.weigh(flat, model[0], *template, ground, h)
-        top = np.minimum(np.maximum(top, 1e-30), patch_kernel.CLIP * np.sqrt(np.maximum(square, 1e-60)))
-        every = max(1, flat.size // SAMPLED)
-        first = every // 2
-        count = (flat.shape[0] - first + every - 1) // every
-        self._stored = np.empty((4, *flat.shape), np.int8)
-        self._sample = np.empty((7, count, flat.shape[1]), np.float32)
-        self._sample_var = np.empty((count, flat.shape[1]), np.float32)
-        self._answer, zero, own, lent = patch_kernel.respond(
-            flat,
-            self._dark,
-            *model,
+    def _weigh(self, texture: Texture) -> None:
+        rows, columns = self.overlap
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        size = shape[0] * shape[1]
+        self._every = max(1, size // SAMPLED)
+        read_variance = self._window.read_variance
+        ground = np.float32(read_variance / (self._per_count * self.level) if read_variance else 0.0)
+        greatest, square = patch_kernel.sizes(
+            self._window.flat, texture.model, texture.template, MARGIN, ground, self._every
+        )
+        greatest = np.maximum(np.minimum(greatest, CLIP * np.sqrt(square)), 1e-30)
+        count = (shape[0] - self._every // 2 + self._every - 1) // self._every
+        self._stored = np.empty((4, *shape), np.int8)
+        self._sample = np.empty((patch_kernel.SECOND, count, shape[1]), np.float32)
+        self._weight = np.empty((count, shape[1]), np.float32)
+        self._answer, self._zero, self._own, lent = patch_kernel.respond(
+            self._flat,
+            self._window.dark,
+            *self._corner,
+            texture.model,
+            texture.template,
+            *between(texture, (self.u, self.v), rows.start, columns.start, patch_kernel.RIM),
             ground,
-            h,
-            (127.0 / top).astype(np.float32),
-            first,
-            every,
+            (127.0 / greatest).astype(np.float32),
+            max(1, size // THINNED),
+            self._every,
+            np.float32(texture.error * self.level / self._per_count),
+            texture.model is texture.template,
             self._stored,
             self._sample,
-            self._sample_var,
+            self._weight,
         )
-        share = flat.shape[0] / count
-        self._zero = zero
-        self._own, self._lent = own * share, lent * share * np.sqrt(np.outer(self._left, self._left))
-        self._inverse = np.linalg.inv(self._answer[:, :4])
-        self._first, self._every = first, every
-        self._high = max(1, -(-count // BLOCKS_ALONG)) if flat.shape[0] <= flat.shape[1] else max(1, count // 32)
-        self._wide = max(1, -(-flat.shape[1] // BLOCKS_ALONG))
+        self._lent = lent * np.sqrt(np.outer(self._left, self._left))
+        try:
+            self._inverse = np.linalg.inv(self._answer[:, :4])
+        except np.linalg.LinAlgError:
+            return
+        self.alive = size - int(np.count_nonzero(self._weight == 0) * (size / self._weight.size))
+        self._divide(count, shape[1])
         sharp = -6.0 * np.array([self._answer[2, 7] / self._answer[2, 2], self._answer[3, 10] / self._answer[3, 3]])
         reach = np.clip(np.sqrt(LOSS / np.maximum(sharp, 1e-9)), *REACH_PX)
         if texture.error:
             reach = np.minimum(reach, NOISY_REACH_PX)
         self.reach = (float(reach[0]), float(reach[1]))
 
-    def read(self, window: NDArray[Any]) -> Reading:
-        """Shift, brightness and contrast of an image against the texture at this place."""
-        *answers, top = patch_kernel.read(window, self._rows.start, self._columns.start, self._stored)
-        s = np.array(answers) - self._zero
-        table = self._answer
-        z = self._inverse @ s
-        du = dv = 0.0
-        for _ in range(8):
-            before = du, dv
-            du, dv = (float(np.clip(x / z[1], -1.0, 1.0)) if z[1] else 0.0 for x in z[2:])
-            if abs(du - before[0]) + abs(dv - before[1]) < 1e-7:
-                break
-            z = self._inverse @ (s - z[1] * (table[:, 4:] @ _powers(du, dv)))
-        level, amount = float(z[0]), float(z[1])
-        slope_u, slope_v = _slopes(du, dv)
-        jacobian = np.column_stack(
-            (
-                table[:, 0],
-                table[:, 1:] @ np.concatenate(((1.0, du, dv), _powers(du, dv))),
-                amount * (table[:, 2] + table[:, 4:] @ slope_u),
-                amount * (table[:, 3] + table[:, 4:] @ slope_v),
-            )
+    def _divide(self, count: int, columns: int) -> None:
+        """Blocks of residuals, and how many pixels are looked at in each."""
+        side = max(BLOCK_PX, min(count * self._every, columns) // BLOCKS)
+        self._high, self._wide = max(1, side // self._every), side
+        alive = (self._weight > 0).astype(float)
+        self._number = np.add.reduceat(
+            np.add.reduceat(alive, np.arange(0, count, self._high), axis=0), np.arange(0, columns, self._wide), axis=1
         )
+
+    def read(self, image: NDArray[Any]) -> Reading:
+        """Shift, brightness and contrast of an image against the texture at this place."""
+        s, top = patch_kernel.answers(image, *self._corner, self._stored)
+        jacobian = np.empty((4, 4))
+        level, amount, du, dv = patch_kernel.solve(s - self._zero, self._answer, self._inverse, jacobian)
+        noise = self._per_count * level * self._own + level**2 * self._lent
         try:
             inverse = np.linalg.inv(jacobian)
         except np.linalg.LinAlgError:
-            inverse = np.full((4, 4), np.nan)
-        noise = self._per_count * level * self._own + level**2 * self._lent
-        chi2, misfit = self._residuals(window, level, amount, du, dv)
-        return Reading(
-            level, amount / level if level else 0.0, du, dv, inverse @ noise @ inverse.T, float(top), chi2, misfit
-        )
-
-    def _residuals(self, window: NDArray[Any], level: float, amount: float, du: float, dv: float) -> tuple[Array, float]:
-        coefficient = np.concatenate(((level,), amount * np.concatenate(((1.0, du, dv), _powers(du, dv)[:3]))))
-        count, columns = self._sample_var.shape
-        out = np.zeros((2, -(-count // self._high), -(-columns // self._wide)))
+            inverse = np.full((4, 4), np.inf)
+        total = np.zeros_like(self._number)
         patch_kernel.residuals(
-            window,
-            self._rows.start,
-            self._columns.start,
-            self._first,
+            image,
+            self._window.dark,
+            *self._corner,
             self._every,
-            self._dark,
             self._sample,
-            self._sample_var,
-            coefficient.astype(np.float32),
-            np.float32(self._per_count * level),
-            np.float32(amount**2 * self._error),
+            self._weight,
+            level,
+            amount,
+            du,
+            dv,
             self._high,
             self._wide,
-            out,
+            total,
         )
-        total, number = out
-        chi2 = np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
-        return chi2, float(total.sum() / max(number.sum() * (1.0 - 4.0 / self.alive), 1.0))
-
-
-def _powers(du: float, dv: float) -> Array:
-    return np.array([du * du, du * dv, dv * dv, du**3, du * du * dv, du * dv * dv, dv**3])
-
-
-def _slopes(du: float, dv: float) -> tuple[Array, Array]:
-    """Derivatives of the powers along u and v."""
-    return (
-        np.array([2 * du, dv, 0.0, 3 * du * du, 2 * du * dv, dv * dv, 0.0]),
-        np.array([0.0, du, 2 * dv, 0.0, du * du, 2 * du * dv, 3 * dv * dv]),
-    )
+        total /= self._per_count * level if level else 1.0
+        misfit = float(total.sum() / max(self._number.sum() * (1.0 - 4.0 / self.alive), 1.0))
+        gain = amount / level if level else 0.0
+        return Reading(level, gain, du, dv, inverse @ noise @ inverse.T, float(top), total, self._number, misfit)

@@ -19,6 +19,8 @@ SURROUND = 32  # px of texture beyond the window's edges, for the noise filter
 LAG_PX = 12.0  # largest σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
 LAGS = 20  # lag windows' σ in a window: narrower ones scatter more
 SURE = 5.0  # σ above the noise from which a frequency holds texture
+LONGEST = 64  # px: lag up to which interpolation asks for the autocovariance
+PILOT = 0.1  # rad/px: width of the rings of a first, isotropic estimate of the spectrum
 RING = 0.3  # rad/px: width of rings of frequencies in which what is not sure is averaged
 CORNER = 0.7  # of the Nyquist frequency, along both axes: beyond it nothing but noise is expected
 PASSES = 3  # of the noise filter, each with a better guess of what is beyond the window
@@ -118,7 +120,7 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
     model, template = (_cut(irfft2(b, s=shape), t.shape) for b in (bands, bands * weight.astype(np.float32)))
     acf = irfft2(signal * wiener, s=shape)
     left, error = _left(signal * wiener * weight**2, wiener * noise, shape)
-    along_u, along_v = Interpolator(acf[0, : shape[1] // 2]), Interpolator(acf[: shape[0] // 2, 0])
+    along_u, along_v = Interpolator(acf[0, : min(LONGEST, shape[1] // 2)]), Interpolator(acf[: min(LONGEST, shape[0] // 2), 0])
     return Texture(model, template, known, mean, (variance - noise) ** 0.5, along_u, along_v, left, error, per_count)
 
 
@@ -143,7 +145,7 @@ def _denoised(
     """
     shape = (signal.shape[0], 2 * signal.shape[1] - 2)
     acf = irfft2(signal, s=shape)
-    along_u, along_v = Interpolator(acf[0, : shape[1] // 2]), Interpolator(acf[: shape[0] // 2, 0])
+    along_u, along_v = Interpolator(acf[0, : min(LONGEST, shape[1] // 2)]), Interpolator(acf[: min(LONGEST, shape[0] // 2), 0])
     wide = np.zeros(shape, np.float32)
     rows, columns = t.shape
     wide[: rows + 2 * SURROUND, : columns + 2 * SURROUND] = _surrounded(
@@ -190,11 +192,11 @@ def _image_noise(light: Light, per_count: float, level: float, known: NDArray[np
 
 
 def _marginal(t: Array) -> Array:
-    """Autocovariance along axis 1, from the periodogram of tapered rows, at lags up to a third of the window."""
+    """Autocovariance along axis 1, from the periodogram of tapered rows, up to the longest lag that matters."""
     rows = t[:: max(1, t.shape[0] // 128)]
     n = next_fast_len(2 * t.shape[1], True)
     z = np.fft.rfft((rows - rows.mean()) * np.hanning(t.shape[1] + 2)[1:-1], n=n)
-    acf = np.fft.irfft((z.real**2 + z.imag**2).mean(axis=0))[: n // 2]
+    acf = np.fft.irfft((z.real**2 + z.imag**2).mean(axis=0))[: min(LONGEST, n // 2)]
     width = min(LAG_PX, t.shape[1] / 8.0)
     return np.asarray(acf * np.exp(-0.5 * (np.arange(len(acf)) / width) ** 2))
 
@@ -214,7 +216,12 @@ def _spectrum(t: Array, known: NDArray[np.bool_], shape: tuple[int, int]) -> tup
     lag_v, lag_u = fv * shape[0], np.minimum(np.arange(shape[1]), shape[1] - np.arange(shape[1]))
     wide_v, wide_u = (min(LAG_PX, n / LAGS) for n in t.shape)
     window = np.outer(np.exp(-0.5 * (lag_v / wide_v) ** 2), np.exp(-0.5 * (lag_u / wide_u) ** 2))
-    smooth = rfft2(irfft2(rough, s=shape) * window).real
+    omega = 2.0 * np.pi * np.hypot(fv[:, None], fu[None, :])
+    ring = (omega / PILOT).astype(int)
+    mean = np.bincount(ring.ravel(), rough.ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
+    rings = PILOT * (np.arange(len(mean)) + 0.5)
+    pilot = np.exp(np.interp(omega, rings, np.log(np.maximum(mean, 1e-30))))
+    smooth = pilot * rfft2(irfft2(rough / pilot, s=shape) * window).real
     scatter = np.sqrt(np.pi * wide_u * wide_v * np.square(square).sum()) / square.sum()
     return np.asarray(np.maximum(smooth, 0.0), dtype=float), float(corner.mean()), float(scatter)
 

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import Array, ModelError
-from models.imaging.edge import StraightEdge, find_edge, flattened
+from models.imaging.edge import StraightEdge
+from models.imaging.edge_bins import OVERSAMPLING, edge_response
+from models.imaging.edge_fit import find_edge, flattened
 from models.imaging.edge_kernel import step_profile
-from models.imaging.edge_response import OVERSAMPLING, EdgeResponse, edge_response
+from models.imaging.edge_response import EdgeResponse
 from models.imaging.fix import Fix, Verdict
 from models.imaging.light import Light
 from models.imaging.mtf import Transfer, transfer
@@ -101,11 +103,12 @@ def sharpness(window: NDArray[Any], light: Light) -> Sharpness:
     [0.12, 0.22, 3.91]
     """
     image, gain, _ = flattened(window, light)
-    edge = find_edge(image, gain, light)
-    if edge is None or not edge.p[4] > FAINT * math.sqrt(edge.cov[4, 4]):
+    found = find_edge(image, gain, light)
+    if found is None or not found[0].p[4] > FAINT * math.sqrt(found[0].cov[4, 4]):
         raise ModelError("no edge stands out of the window's noise; give a window with a straight edge across it")
-    response = edge_response(image, gain, edge)
-    return Sharpness(edge, response, transfer(response), _sagitta(image, gain, edge, response.noise_power))
+    edge, used = found
+    response = edge_response(image, used, edge)
+    return Sharpness(edge, response, transfer(response), _sagitta(image, used, edge, response.noise_power))
 
 
 def edge_fix(window: NDArray[Any], light: Light, normal_deg: float | None = None) -> Fix:

@@ -113,7 +113,6 @@ def study(
                 bounds.append([best[name] for name in NAMES])
     e, s, b = (np.array(rows).reshape(-1, len(NAMES)) for rows in (errors, sigmas, bounds))
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = (
-            np.sqrt((b**2).mean(axis=0)), (b**2).mean(axis=0) / (e**2).mean(axis=0), ((e / s) ** 2).mean(axis=0), e.mean(axis=0),
-        )  # fmt: skip
+        squares = (b**2).mean(axis=0)
+        parts = (np.sqrt(squares), squares / (e**2).mean(axis=0), ((e / s) ** 2).mean(axis=0), e.mean(axis=0))
     return Outcome(*(dict(zip(NAMES, map(float, part), strict=True)) for part in parts), verdicts)

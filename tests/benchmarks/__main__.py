@@ -1,4 +1,4 @@
-"""The estimator against other libraries, how its cost grows, and how far it is from the arithmetic; ``make bench`` runs it.
+"""The estimator and the trackers against other libraries, how cost grows, how far it is from the limit; ``make bench``.
 
 Prints tables and writes ``benchmarks.json``, a list of ``{"name", "readings", "ours_s", "peer", "peer_s", "ratio"}``
 where ratio is the peer's time over ours, and ``benchmarks.png``, the cost against states and channels. A job is filtering,
@@ -26,7 +26,9 @@ from models.statespace import Observation
 from tests.benchmarks.growth import growth, year
 from tests.benchmarks.limit import limit
 from tests.benchmarks.peers import Filterpy, Statsmodels
+from tests.benchmarks.sphere_tracking import sphere_tracking
 from tests.benchmarks.systems import course, large, small
+from tests.benchmarks.wire_tracking import wire_tracking
 from twin.assembly import Machine
 
 STEPS, ROUNDS, MISSING = 2000, 9, 0.3
@@ -133,6 +135,8 @@ def main() -> int:
     print(limit(large()), flush=True)
     print(growth(PICTURE), flush=True)
     print(year(large()), flush=True)
+    print(wire_tracking(), flush=True)
+    print(sphere_tracking(), flush=True)
     return 0
 
 

@@ -21,7 +21,7 @@ from tests.endtoend import filling
 from tests.endtoend.machine import ROOT, Program, await_, config_text, journal, progress, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-KILLS, PERIOD_S, SEED = 6, 0.1, 41
+KILLS, PERIOD_S, SEED = 4, 0.1, 41
 CHANNELS = {"wire_n": ("marker_shift", "px"), "wire_blur": ("marker_blur", "px"), "wire_angle": ("angle", "deg"),
             "wire_contrast": ("ratio", "1")}  # fmt: skip
 

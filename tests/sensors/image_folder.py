@@ -59,8 +59,8 @@ class Centroid:
 
     def look(self, window, angle_deg=float("nan")):
         self.looks += 1
-        if self.suffixes == ("flux",):
-            return Fix({"flux": float(window.mean())}, {"flux": 1.0})
+        if "flux" in self.suffixes:
+            return Fix({"flux": float(window.mean()), "structure": 0.0}, {"flux": 1.0, "structure": 0.001})
         missing = window.max() - window.astype(float)
         if missing.max() < 100:
             return Fix.lost("drowned in noise")

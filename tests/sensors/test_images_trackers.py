@@ -103,6 +103,25 @@ def test_crossed_wires():
     assert fix.values["v"] + 30 == pytest.approx(v0, abs=0.05)
 
 
+def sphere(u, v, radius=14.0, seed=5):
+    at = [(np.arange(size * 4) + 0.5) / 4.0 - 0.5 for size in (ROWS, COLUMNS)]
+    chord = 2.0 * np.sqrt(np.maximum(radius**2 - (at[1] - u) ** 2 - (at[0][:, None] - v) ** 2, 0.0))
+    mean = 2000.0 * np.exp(-0.05 * chord).reshape(ROWS, 4, COLUMNS, 4).mean(axis=(1, 3))
+    return np.random.default_rng(seed).poisson(mean).astype(np.uint16)
+
+
+@pytest.mark.parametrize("window", [None, "60:130,40:110", "78:114,60:98"])
+def test_a_sphere_is_where_it_is_in_every_window(window):
+    one = looker(Look("ball", "sphere", None if window is None else Region.parse(window)))
+    fix = one.look(Images([sphere(96.4, 78.7)]), 0)["ball"]
+    part = one.windows["ball"]
+    assert fix.verdict.value == "good"
+    assert fix.values["u"] + part.u0 == pytest.approx(96.4, abs=4.0 * fix.sigma["u"])
+    assert fix.values["v"] + part.v0 == pytest.approx(78.7, abs=4.0 * fix.sigma["v"])
+    assert fix.values["size"] == pytest.approx(28.0, abs=0.2)
+    assert fix.sigma["u"] < 0.05
+
+
 def texture(seed, shift=0):
     from scipy.ndimage import gaussian_filter
 

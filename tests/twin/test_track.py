@@ -61,7 +61,14 @@ def test_readings_of_a_folder(scan, capsys):
     assert (n[7].quality, n[8].quality) == (Quality.INVALID, Quality.SUSPECT)
     assert math.isnan(n[7].value)
     assert "2023-11-14T22:14:30.000000Z,wire_n,,,invalid" in lines
-    assert {r.channel for r in got} == {"wire_n", "wire_angle", "wire_blur", "wire_contrast", "free_flux"}
+    assert {r.channel for r in got} == {
+        "wire_n",
+        "wire_angle",
+        "wire_blur",
+        "wire_contrast",
+        "free_flux",
+        "free_structure",
+    }
     said = capsys.readouterr().out
     for words in (
         "scan: 30 projections; times: TIFF tag DateTime",

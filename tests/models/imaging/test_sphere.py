@@ -1,0 +1,265 @@
+"""A sphere followed: at the limit, through what happens to markers, and given up where it must be.
+
+Images come from the oracle of tests/accuracy, which shares no code with the tracker.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.estimate import ModelError
+from models.imaging.fix import Fix, Verdict
+from models.imaging.light import Light
+from models.imaging.sphere import SphereTracker, magnification_change
+from tests.accuracy.sphere_image import Sphere, render
+from tests.accuracy.sphere_trials import study
+
+SIDE = 64
+RADIUS, BLUR = 6.0, 1.0
+
+
+def ball(
+    u: float = 31.3, v: float = 32.6, counts: float = 2000.0, radius: float = RADIUS, contrast: float = 0.9
+) -> Sphere:
+    return Sphere.of_contrast(u, v, radius, BLUR, contrast, counts)
+
+
+def picture(truth: Sphere, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).poisson(render(truth, (SIDE, SIDE))).astype(np.uint16)
+
+
+def tracker(light: Light | None = None, u: float = 30.0, v: float = 33.0, radius: float = 5.0) -> SphereTracker:
+    return SphereTracker(light or Light.plain((SIDE, SIDE), variance_per_count=1.0), u, v, radius, 0.8)
+
+
+def near(fix: Fix, truth: Sphere, sigmas: float = 5.0) -> bool:
+    return all(abs(fix.values[k] - getattr(truth, k)) < sigmas * fix.sigma[k] for k in "uv")
+
+
+@pytest.mark.parametrize(("radius", "blur", "counts"), [(2.0, 0.4, 1000.0), (6.0, 1.0, 20.0), (6.0, 2.5, 20_000.0)])
+def test_variance_is_the_bound_and_sigma_says_so(radius: float, blur: float, counts: float) -> None:
+    """160 trials: 320 squares have 8 % of scatter; three of that is allowed here, the slow study is the judge."""
+    out = study(counts, radius, blur, 160)
+    assert out.verdicts == {"good": 160}
+    for name in "uv":
+        assert out.efficiency[name] > 0.75, str(out)
+        assert 0.7 < out.chi2[name] < 1.3, str(out)
+        assert abs(out.bias[name]) < 0.3 * out.bound[name], str(out)
+    assert 0.6 < out.chi2["size"] < 1.4, str(out)
+
+
+@pytest.mark.parametrize("radius", [2.0, 6.0, 20.0])
+@pytest.mark.parametrize("blur", [0.4, 1.0])
+def test_no_place_within_a_pixel_is_favoured(radius: float, blur: float) -> None:
+    """Noise-free images at nine places: what the model of the pixel leaves out must not move the centre by 0.002 px."""
+    for u in (0.0, 0.2, 0.5):
+        for v in (0.0, 0.3, 0.5):
+            truth = Sphere.of_contrast(32.0 + u, 31.0 + v, radius, blur, 0.9, 50_000.0)
+            fix = tracker(u=32.0, v=31.0, radius=radius).look(render(truth, (SIDE, SIDE)))
+            assert fix.verdict is Verdict.GOOD
+            assert abs(fix.values["u"] - truth.u) < 2e-4
+            assert abs(fix.values["v"] - truth.v) < 2e-4
+            assert abs(fix.values["size"] - 2.0 * radius) < 1e-3
+            assert abs(fix.values["blur"] - blur) < 1e-3
+            assert abs(fix.values["contrast"] - 0.9) < 1e-3
+
+
+def test_misfit_is_one_when_noise_is_as_stated() -> None:
+    found = [tracker().look(picture(ball(), seed)).misfit for seed in range(20)]
+    assert abs(np.mean(found) - 1.0) < 4.0 * np.sqrt(2.0 / (20 * SIDE * SIDE))
+
+
+@pytest.mark.parametrize("counts_per_unit", [1.0, 7.0, 1e-4])
+def test_unknown_noise_is_found(counts_per_unit: float) -> None:
+    """Whatever the unit of the counts, also that of an image that was divided by its flat."""
+    known, unknown = tracker(), tracker(Light.plain((SIDE, SIDE), full_scale=np.inf))
+    image = picture(ball())
+    one, other = known.look(image), unknown.look(image * counts_per_unit)
+    assert near(other, ball())
+    assert np.isnan(other.misfit)
+    assert other.sigma["u"] == pytest.approx(one.sigma["u"], rel=0.06)
+    assert other.values["u"] == pytest.approx(one.values["u"], abs=0.1 * one.sigma["u"])
+
+
+def test_moving_sphere_is_followed_and_a_jump_is_found_again() -> None:
+    follower = tracker()
+    path = [
+        (31.0, 32.0),
+        (34.5, 30.0),
+        (38.1, 26.2),
+        (40.0, 26.0),
+        (18.0, 44.0),
+        (18.2, 44.1),
+    ]  # the fifth is 28 px away
+    for seed, (u, v) in enumerate(path):
+        fix = follower.look(picture(ball(u, v), seed))
+        assert fix.verdict is Verdict.GOOD, fix.reason
+        assert near(fix, ball(u, v))
+
+
+@pytest.mark.parametrize("counts", [30.0, 300.0, 50_000.0])
+@pytest.mark.parametrize("step", [2.0, 5.0, 9.0])
+def test_steps_of_pixels_at_any_light(counts: float, step: float) -> None:
+    follower = tracker()
+    for seed in range(8):
+        truth = ball(26.0 + step * (seed % 2), 32.0 + 0.5 * step * (seed % 2), counts)
+        fix = follower.look(picture(truth, seed))
+        assert fix.verdict is Verdict.GOOD, fix.reason
+        assert near(fix, truth)
+
+
+def test_one_that_leaves_is_lost_and_found_when_it_comes_back() -> None:
+    follower = tracker(u=52.0, v=32.0)
+    verdicts = []
+    for seed, u in enumerate((52.0, 55.0, 58.0, 61.0, 64.5, 68.0, 75.0, 90.0, 54.0)):
+        fix = follower.look(picture(ball(u, 32.0), seed))
+        verdicts.append(fix.verdict)
+        if fix.verdict is not Verdict.LOST:
+            assert near(fix, ball(u, 32.0))
+        if u == 61.0:
+            assert fix.reason == "partly outside the window"
+        if u == 64.5:
+            assert fix.reason == "left the window"
+    assert verdicts[:2] == [Verdict.GOOD] * 2
+    assert verdicts[3] is Verdict.SUSPECT
+    assert verdicts[4:8] == [Verdict.LOST] * 4
+    assert verdicts[8] is Verdict.GOOD
+
+
+@pytest.mark.parametrize("through", [0.05, 0.5])
+def test_crossed_by_the_object(through: float) -> None:
+    """Its edge comes from the left, covers the sphere and goes on; what it leaves of the beam is no even gradient."""
+    follower, said = tracker(), []
+    expected = render(ball(), (SIDE, SIDE))
+    for seed, edge in enumerate((5, 15, 29, 33, 37, 15, 5)):
+        hidden = expected.copy()
+        hidden[:, :edge] *= through
+        fix = follower.look(np.random.default_rng(seed).poisson(hidden).astype(np.uint16))
+        said.append(fix.verdict)
+        if fix.verdict is Verdict.GOOD:
+            assert near(fix, ball())
+    assert said[0] is Verdict.GOOD
+    assert Verdict.GOOD not in said[2:5]
+    assert said[-1] is Verdict.GOOD
+
+
+def test_saturated() -> None:
+    image = np.minimum(picture(ball(counts=60_000.0)), 50_000)
+    light = Light.plain((SIDE, SIDE), full_scale=50_000, variance_per_count=1.0)
+    assert tracker(light).look(image) == Fix.lost("saturated")
+    corner = picture(ball())
+    corner[:10, :20] = 65_535
+    fix = tracker().look(corner)
+    assert (fix.verdict, fix.reason) == (Verdict.SUSPECT, "partly saturated")
+    assert near(fix, ball())
+
+
+def test_drowned_in_noise() -> None:
+    follower = tracker()
+    assert follower.look(picture(ball())).verdict is Verdict.GOOD
+    for seed in range(10):
+        dim = picture(ball(counts=3.0, radius=2.0, contrast=0.3), seed)
+        assert follower.look(dim).verdict is Verdict.LOST
+    assert follower.look(picture(ball())).verdict is Verdict.GOOD
+
+
+def test_no_sphere_at_all() -> None:
+    for seed in range(20):
+        empty = np.random.default_rng(seed).poisson(200.0, (SIDE, SIDE))
+        assert tracker().look(empty).verdict is Verdict.LOST
+    assert tracker().look(np.zeros((SIDE, SIDE))).verdict is Verdict.LOST
+
+
+def test_a_few_counts_leave_a_suspect() -> None:
+    fix = tracker().look(picture(ball(counts=4.0)))
+    assert fix.verdict is Verdict.SUSPECT
+    assert fix.reason.startswith("position known to")
+    assert fix.sigma["u"] > 0.15
+    assert near(fix, ball())
+
+
+def test_smaller_than_its_blur() -> None:
+    """R, σ and κ can't be told apart: the position is as exact as the counts allow, the size says that it is a guess."""
+    truth = Sphere.of_contrast(31.3, 32.6, 1.0, 2.5, 0.9, 5000.0)
+    image = np.random.default_rng(1).poisson(render(truth, (SIDE, SIDE)))
+    fix = SphereTracker(Light.plain((SIDE, SIDE), variance_per_count=1.0), 30.0, 33.0, 1.3, 2.0).look(image)
+    assert fix.values
+    assert near(fix, truth)
+    assert fix.sigma["size"] > 0.5
+    assert abs(fix.values["size"] - 2.0) < 3.0 * fix.sigma["size"]
+
+
+def test_dead_hot_and_missing_pixels_and_a_flash() -> None:
+    light = Light.plain((SIDE, SIDE), variance_per_count=1.0)
+    light.dead[30:32, 36:39] = True
+    image = picture(ball()).astype(float)
+    image[30:32, 36:39] = 9_999.0
+    image[33, 25] = np.nan
+    image[28, 28] = 60_000.0  # a cosmic particle
+    follower = tracker(light)
+    for _ in range(2):
+        fix = follower.look(image)
+        assert fix.verdict is Verdict.GOOD, fix.reason
+        assert near(fix, ball())
+
+
+def test_flux_that_steps_and_a_gradient() -> None:
+    follower = tracker()
+    for seed, (counts, slope) in enumerate(((2000.0, 0.0), (3000.0, 0.0), (500.0, 0.003), (20_000.0, -0.003))):
+        truth = Sphere.of_contrast(31.3, 32.6, RADIUS, BLUR, 0.9, counts, slope_u=slope, slope_v=slope)
+        fix = follower.look(picture(truth, seed))
+        assert fix.verdict is Verdict.GOOD, fix.reason
+        assert near(fix, truth)
+
+
+@pytest.mark.parametrize("kind", [">u2", "<u2", "i4", "f4", "f8"])
+def test_types_of_detectors(kind: str) -> None:
+    image = picture(ball())
+    fix = tracker().look(image.astype(kind))
+    assert fix.values == tracker().look(image).values
+
+
+def test_a_window_cut_from_an_image() -> None:
+    image = np.full((100, 120), 2000, dtype=np.uint16)
+    image[20:84, 30:94] = picture(ball())
+    assert tracker().look(image[20:84, 30:94]).values == tracker().look(picture(ball())).values
+
+
+def test_energies_harden_the_beam_without_moving_the_centre() -> None:
+    """Two energies, half of the counts each: the profile isn't the model's, the centre is where it was."""
+    truth = ball(counts=20_000.0)
+    soft = Sphere.of_contrast(truth.u, truth.v, RADIUS, BLUR, 0.97, 10_000.0)
+    hard = Sphere.of_contrast(truth.u, truth.v, RADIUS, BLUR, 0.3, 10_000.0)
+    expected = render(soft, (SIDE, SIDE)) + render(hard, (SIDE, SIDE))
+    fix = tracker().look(expected)
+    assert abs(fix.values["u"] - truth.u) < 5e-4
+    assert abs(fix.values["v"] - truth.v) < 5e-4
+    assert abs(fix.values["size"] - 2.0 * RADIUS) < 0.1
+
+
+def test_wrong_input_says_so_in_one_line() -> None:
+    light = Light.plain((SIDE, SIDE))
+    wrong = [
+        lambda: SphereTracker(light, 70.0, 10.0, 5.0),
+        lambda: SphereTracker(light, 10.0, 10.0, 0.0),
+        lambda: SphereTracker(light, 10.0, 10.0, 5.0, float("nan")),
+        lambda: tracker().look(np.zeros((10, 10))),
+        lambda: magnification_change(50.0, 0.0),
+    ]
+    for job in wrong:
+        with pytest.raises(ModelError) as told:
+            job()
+        assert "\n" not in str(told.value)
+
+
+def test_magnification_from_the_size() -> None:
+    """A sphere that comes 0.5 % nearer to the source: by similar triangles its shadow grows as much."""
+    follower = tracker()
+    before = follower.look(picture(ball(counts=50_000.0)))
+    after = follower.look(picture(ball(counts=50_000.0, radius=RADIUS * 1.005), 2))
+    change, sigma = magnification_change(
+        after.values["size"], before.values["size"], after.sigma["size"], before.sigma["size"]
+    )
+    assert sigma < 5e-4
+    assert abs(change - 0.005) < 4.0 * sigma

@@ -84,8 +84,8 @@ def _panel(channel: str, curve: Curve, span: tuple[float, float, float], top: fl
         out.append(f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="1.3"/>')
     for k in np.flatnonzero(there & curve.marked(Quality.SUSPECT)).tolist():
         out.append(f'<circle cx="{x[k]:.1f}" cy="{float(up(value[k])):.1f}" r="2.5" fill="{SUSPECT}"/>')
-    for k in np.flatnonzero(curve.marked(Quality.INVALID)).tolist():
-        out.append(f'<line x1="{x[k]:.1f}" x2="{x[k]:.1f}" y1="{lower - 10}" y2="{lower}" stroke="{LOST}"/>')
+    for at in np.unique(x[curve.marked(Quality.INVALID)].round()).tolist():  # no more than there are pixels
+        out.append(f'<line x1="{at:.0f}" x2="{at:.0f}" y1="{lower - 10}" y2="{lower}" stroke="{LOST}"/>')
     return "\n".join(out)
 
 

@@ -11,86 +11,83 @@ from scipy.fft import irfft2, rfft2
 from scipy.ndimage import uniform_filter
 
 from models.estimate import Array
-from models.imaging.light import Light
-from models.imaging.patch_texture import Texture, Single
+from models.imaging import patch_kernel
+from models.imaging.patch_interpolation import Single
+from models.imaging.patch_place import Window
+from models.imaging.patch_texture import MARGIN, Texture
 
 REACH = 0.25  # of the window, in both directions
 BINNED_FROM = 64  # px of the shorter side from which 2 × 2 pixels are taken together
+SMOOTHED = 5  # frequencies over which the image's spectrum is smoothed
 
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
-    """A shift [px] and how far its correlation stands out of all others, in their σ."""
+    """A shift [px], how far its correlation stands out of all others in their σ, and the image's flat-corrected counts."""
 
     u: float
     v: float
     significance: float
+    level: float
 
 
 class CoarseSearch:
     """Correlation of an image with a reference over all shifts up to a quarter of the window.
 
-    Both are weighed with the inverse of the image's own spectrum (smoothed): the texture's peak is sharp however red the
-    texture is, and frequencies that hold noise only count little. A matched filter for an unknown place, in noise whose
-    spectrum is the image's.
+    The matched filter for a known texture at an unknown place, in noise that has the spectrum of the image itself
+    (smoothed): its peak is sharp however red the texture is, and frequencies that hold noise only count little.
 
     Parameters
     ----------
     texture : Texture
-    light : Light
+    window : Window
     """
 
-    def __init__(self, texture: Texture, light: Light) -> None:
-        shape = light.flat.shape
-        self._bin = 2 if min(shape) >= BINNED_FROM else 1
-        self._shape = (shape[0] // self._bin, shape[1] // self._bin)
-        margin = (texture.template.shape[0] - shape[0]) // 2
-        inner = texture.template[margin : margin + shape[0], margin : margin + shape[1]]
-        self._alive = (light.flat > 0) & ~light.dead
-        self._flat = np.where(self._alive, light.flat, 0.0).astype(np.float32)
-        self._dark = light.dark.astype(np.float32)
-        self._total = self._binned(self._flat)
+    def __init__(self, texture: Texture, window: Window) -> None:
+        self._window = window
+        rows, columns = window.flat.shape
+        self._step = 2 if min(rows, columns) >= BINNED_FROM else 1
+        self._shape = rows // self._step, columns // self._step
+        inner = texture.template[MARGIN : MARGIN + rows, MARGIN : MARGIN + columns]
         self._taper = np.outer(*(_taper(n) for n in self._shape)).astype(np.float32)
-        self._reference = np.conj(rfft2(self._binned(np.where(texture.known, inner, 0.0)) * self._taper))
+        even = Window(np.ones_like(window.flat), np.zeros_like(window.dark), 0.0)
+        binned, _ = self._binned(np.where(texture.known, inner, np.float32(0)), even)
+        self._reference = np.conj(rfft2(binned * self._taper))
 
-    def _binned(self, image: NDArray[Any]) -> Single:
-        n = self._bin
-        rows, columns = self._shape
-        cut = image[: rows * n, : columns * n]
-        if n == 1:
-            return np.asarray(cut, dtype=np.float32)
-        return np.asarray(
-            cut[0::2, 0::2] + cut[1::2, 0::2] + cut[0::2, 1::2] + cut[1::2, 1::2], dtype=np.float32
-        )
+    def _binned(self, image: NDArray[Any], window: Window) -> tuple[Single, Single]:
+        """Counts and flat summed over bins."""
+        counts, flat = np.empty(self._shape, np.float32), np.empty(self._shape, np.float32)
+        patch_kernel.binned(image, window.flat, window.dark, self._step, counts, flat)
+        return counts, flat
 
-    def find(self, window: NDArray[Any]) -> tuple[Coarse, float]:
-        """Shift of an image, and its mean flat-corrected counts."""
-        net = np.where(self._alive, window, self._dark) - self._dark
-        binned = self._binned(net)
-        level = float(binned.sum(dtype=float) / self._total.sum(dtype=float))
-        relative = np.divide(binned, level * self._total, out=np.ones_like(binned), where=self._total > 0) - 1.0
+    def find(self, image: NDArray[Any]) -> Coarse:
+        """Shift of an image."""
+        counts, flat = self._binned(image, self._window)
+        total = float(flat.sum(dtype=float))
+        level = float(counts.sum(dtype=float)) / total if total else 0.0
+        if not level > 0:
+            return Coarse(0.0, 0.0, 0.0, level)
+        counts /= np.float32(level)
+        relative = np.divide(counts - flat, flat, out=np.zeros_like(flat), where=flat > 0)
         bands = rfft2(relative * self._taper)
-        power = bands.real**2 + bands.imag**2
-        power = uniform_filter(power, 5, mode=("wrap", "nearest"))
+        power = uniform_filter(bands.real**2 + bands.imag**2, SMOOTHED, mode=("wrap", "nearest"))
         power += 1e-6 * power.max() + 1e-30
-        surface = irfft2(bands * self._reference / power, s=self._shape)
-        return self._peak(surface), level
+        u, v, significance = _peak(irfft2(bands * self._reference / power, s=self._shape))
+        return Coarse(self._step * u, self._step * v, significance, level)
 
-    def _peak(self, surface: Array) -> Coarse:
-        half = tuple(max(1, round(REACH * n)) for n in self._shape)
-        near = np.roll(surface, half, axis=(0, 1))[: 2 * half[0] + 1, : 2 * half[1] + 1]
-        spread = 1.4826 * float(np.median(np.abs(near - np.median(near))))
-        r, c = np.unravel_index(int(np.argmax(near)), near.shape)
-        top = float(near[r, c])
-        dv, du = (
-            _vertex(*(float(surface[tuple(np.array(at) + k * np.array(step))[0] % surface.shape[0],
-                                    tuple(np.array(at) + k * np.array(step))[1] % surface.shape[1]]) for k in (-1, 0, 1)))
-            for at in [(r - half[0], c - half[1])]
-            for step in [(1, 0), (0, 1)]
-        )  # fmt: skip
-        scale = float(self._bin)
-        significance = top / spread if spread > 0 else 0.0
-        return Coarse(scale * (c - half[1] + du), scale * (r - half[0] + dv), significance)
+
+def _peak(surface: Array) -> tuple[float, float, float]:
+    """Shift along columns and rows of the highest correlation within reach, and its height in σ of all."""
+    half_v, half_u = (max(1, round(REACH * n)) for n in surface.shape)
+    v, u = np.arange(-half_v, half_v + 1), np.arange(-half_u, half_u + 1)
+    near = surface[np.ix_(v, u)]
+    r, c = np.unravel_index(int(np.argmax(near)), near.shape)
+    spread = 1.4826 * float(np.median(np.abs(near[::2, ::2])))
+    at_v, at_u = int(v[r]), int(u[c])
+    rows, columns = surface.shape
+    along_v = [float(surface[(at_v + k) % rows, at_u]) for k in (-1, 0, 1)]
+    along_u = [float(surface[at_v, (at_u + k) % columns]) for k in (-1, 0, 1)]
+    return at_u + _vertex(*along_u), at_v + _vertex(*along_v), along_u[1] / spread if spread > 0 else 0.0
 
 
 def _taper(n: int) -> Array:

@@ -316,3 +316,17 @@ def residuals(window, dark, top, left, every, sample, weight, level, amount, du,
             for c in range(b * wide, min(columns, (b + 1) * wide)):
                 total += line[c]
             out[n // high, b] += total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def binned(window, flat, dark, step, counts, weight):
+    """Sums over step × step pixels of counts above dark and of flat, pixels without a flat left out: fills both."""
+    for r in range(counts.shape[0]):
+        for c in range(counts.shape[1]):
+            total, seen = np.float32(0), np.float32(0)
+            for i in range(r * step, (r + 1) * step):
+                for j in range(c * step, (c + 1) * step):
+                    if flat[i, j] > 0:
+                        total += np.float32(window[i, j]) - dark[i, j]
+                        seen += flat[i, j]
+            counts[r, c], weight[r, c] = total, seen

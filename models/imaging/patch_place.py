@@ -23,7 +23,8 @@ FEWEST = 64  # px of overlap below which there is nothing to compare
 CLIP = 12.0  # a template's largest weight in units of its rms: one bright grain must not cost all others their digits
 LOSS = 0.05  # of the information, at the distance from its place up to which an image is read there
 REACH_PX = (0.15, 0.5)  # bounds of that distance
-NOISY_REACH_PX = 0.1  # the same where the texture, and with it the answer to a shift, isn't known exactly
+SURE_REACH_PX = 0.1  # up to which an answer is believed, however noisy the reference
+DOUBTFUL_PX = 0.005  # error of a shift per doubt in the answer to it that is put up with
 
 
 def between(
@@ -180,8 +181,8 @@ class Place:
         self._divide(count, shape[1])
         sharp = -6.0 * np.array([self._answer[2, 7] / self._answer[2, 2], self._answer[3, 10] / self._answer[3, 3]])
         reach = np.clip(np.sqrt(LOSS / np.maximum(sharp, 1e-9)), *REACH_PX)
-        if texture.error:
-            reach = np.minimum(reach, NOISY_REACH_PX)
+        if texture.doubt:
+            reach = np.minimum(reach, max(SURE_REACH_PX, DOUBTFUL_PX / texture.doubt))
         self.reach = (float(reach[0]), float(reach[1]))
 
     def _divide(self, count: int, columns: int) -> None:

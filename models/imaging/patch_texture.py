@@ -16,8 +16,8 @@ from models.imaging.patch_reference import Reference
 
 MARGIN = 12  # px of texture beyond the window's edges, for the interpolating filters
 SURROUND = 32  # px of texture beyond the window's edges, for the noise filter
-LAG_PX = 12.0  # largest σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
-LAGS = 20  # lag windows' σ in a window: narrower ones scatter more
+LAG_PX = 8.0  # largest σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
+LAGS = 24  # lag windows' σ in a window: narrower ones scatter more
 SURE = 5.0  # σ above the noise from which a frequency holds texture
 LONGEST = 64  # px: lag up to which interpolation asks for the autocovariance
 PILOT = 0.1  # rad/px: width of the rings of a first, isotropic estimate of the spectrum
@@ -46,6 +46,8 @@ class Texture:
         Variance of the error of ``model``, relative to the mean squared, as the templates for offset, gain, u, v see it.
     error : float
         The same as a pixel sees it.
+    doubt : float
+        Part of the answer to a shift that is owed to what the noise filter takes away, which is known to a tenth or so.
     variance_per_count : float
         As light states it, or as the noise of the reference tells it; ``nan`` when neither does.
     """
@@ -59,6 +61,7 @@ class Texture:
     along_v: Interpolator
     left: Array
     error: float
+    doubt: float
     variance_per_count: float
 
 
@@ -97,7 +100,7 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
         along_u, along_v = Interpolator(_marginal(t)), Interpolator(_marginal(t.T))
         model = _surrounded(t, along_u, along_v, MARGIN).astype(np.float32)
         per_count = light.variance_per_count
-        return Texture(model, model, known, mean, variance**0.5, along_u, along_v, np.zeros(4), 0.0, per_count)
+        return Texture(model, model, known, mean, variance**0.5, along_u, along_v, np.zeros(4), 0.0, 0.0, per_count)
 
     shape = (next_fast_len(t.shape[0] + 2 * SURROUND, True), next_fast_len(t.shape[1] + 2 * SURROUND, True))
     power, floor, scatter = _spectrum(t, known, shape)
@@ -118,10 +121,19 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
     wiener = np.where(sure, np.maximum(wiener - (1.0 - wiener) * scatter**2 * bend, 1e-3 * wiener), wiener)
     bands = _denoised(t, known, wiener, signal, noise)
     model, template = (_cut(irfft2(b, s=shape), t.shape) for b in (bands, bands * weight.astype(np.float32)))
-    acf = irfft2(signal * wiener, s=shape)
-    left, error = _left(signal * wiener * weight**2, wiener * noise, shape)
-    along_u, along_v = Interpolator(acf[0, : min(LONGEST, shape[1] // 2)]), Interpolator(acf[: min(LONGEST, shape[0] // 2), 0])
-    return Texture(model, template, known, mean, (variance - noise) ** 0.5, along_u, along_v, left, error, per_count)
+    along_u, along_v = _along(signal * wiener, shape)
+    left, error, doubt = _left(signal * wiener * weight, weight, wiener, noise)
+    return Texture(
+        model, template, known, mean, (variance - noise) ** 0.5, along_u, along_v, left, error, doubt, per_count
+    )
+
+
+def _along(spectrum: Array, shape: tuple[int, int]) -> tuple[Interpolator, Interpolator]:
+    """Interpolators along u and v for a texture with this spectrum."""
+    inner = 2.0 * spectrum.sum(axis=1) - spectrum[:, 0] - spectrum[:, -1]
+    both = np.fft.irfft(spectrum.sum(axis=0), n=shape[1]), np.fft.ifft(inner).real
+    along_u, along_v = (Interpolator(acf[: min(LONGEST, n // 2)]) for acf, n in zip(both, shape[::-1], strict=True))
+    return along_u, along_v
 
 
 def _cut(image: Array, shape: tuple[int, int]) -> Single:
@@ -144,12 +156,12 @@ def _denoised(
     what the filter itself makes of them (expectation maximisation: each pass halves what is wrong at the edges).
     """
     shape = (signal.shape[0], 2 * signal.shape[1] - 2)
-    acf = irfft2(signal, s=shape)
-    along_u, along_v = Interpolator(acf[0, : min(LONGEST, shape[1] // 2)]), Interpolator(acf[: min(LONGEST, shape[0] // 2), 0])
+    along_u, along_v = _along(signal, shape)
+    whole = float(np.mean(signal))
     wide = np.zeros(shape, np.float32)
     rows, columns = t.shape
     wide[: rows + 2 * SURROUND, : columns + 2 * SURROUND] = _surrounded(
-        t, along_u, along_v, SURROUND, noise / float(acf[0, 0])
+        t, along_u, along_v, SURROUND, noise / whole
     )
     wiener = wiener.astype(np.float32)
     inside = (slice(SURROUND, SURROUND + rows), slice(SURROUND, SURROUND + columns))
@@ -221,7 +233,8 @@ def _spectrum(t: Array, known: NDArray[np.bool_], shape: tuple[int, int]) -> tup
     mean = np.bincount(ring.ravel(), rough.ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
     rings = PILOT * (np.arange(len(mean)) + 0.5)
     pilot = np.exp(np.interp(omega, rings, np.log(np.maximum(mean, 1e-30))))
-    smooth = pilot * rfft2(irfft2(rough / pilot, s=shape) * window).real
+    pilot = pilot.astype(np.float32)
+    smooth = pilot * rfft2(irfft2(rough / pilot, s=shape) * window.astype(np.float32)).real
     scatter = np.sqrt(np.pi * wide_u * wide_v * np.square(square).sum()) / square.sum()
     return np.asarray(np.maximum(smooth, 0.0), dtype=float), float(corner.mean()), float(scatter)
 
@@ -242,10 +255,15 @@ def _signal(power: Array, noise: float, scatter: float, size: int) -> tuple[Arra
     return np.maximum(np.where(sure, power - noise, excess[ring]), 1e-6 * noise), sure
 
 
-def _left(power: Array, error: Array, shape: tuple[int, int]) -> tuple[Array, float]:
-    """Mean of the model's error spectrum over the templates' spectra (offset, gain, two derivatives), and over all."""
-    fv, fu = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
+def _left(power: Array, weight: Array, wiener: Array, noise: float) -> tuple[Array, float, float]:
+    """What the noise of the reference leaves: error as the templates see it, as a pixel sees it, and doubt.
+
+    ``power · weight`` is the templates' spectrum, but for the derivatives.
+    """
+    fv, fu = np.fft.fftfreq(power.shape[0])[:, None], np.arange(power.shape[1])[None, :] / (2.0 * power.shape[1] - 2.0)
     twice = np.where((fu > 0) & (fu < 0.5), 2.0, 1.0) + 0.0 * fv
-    weights = (power * twice, power * twice * fu**2, power * twice * fv**2, twice)
+    error, seen = wiener * noise, twice * power * weight
+    weights = (seen, seen * fu**2, seen * fv**2, twice)
     gain, u, v, plain = (float((w * error).sum() / w.sum()) for w in weights)
-    return np.array([float(error[0, 0]), gain, u, v]), plain
+    steep = twice * power * (fu**2 + fv**2)
+    return np.array([float(error[0, 0]), gain, u, v]), plain, float((steep * (1.0 - wiener)).sum() / steep.sum())

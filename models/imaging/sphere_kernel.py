@@ -122,7 +122,7 @@ def inform(counts, flat, table, shape, p, prior, per_count, read_variance, F):
     g, far_F, far_g, told = np.empty(SIZE), np.empty((3, 3)), np.empty(3), np.empty(7)
     reach, light, at = (len(table) - 2) / PER_PX, p[LIGHT:].copy(), p.copy()
     at[RADIUS:LIGHT] = shape
-    far(counts, flat, p[U], p[V], reach, light, per_count, read_variance, True, far_F, far_g, told)
+    far(counts, flat, p[U], p[V], reach, light, per_count, read_variance, False, far_F, far_g, told)
     near(counts, flat, p[U], p[V], reach, table, shape, at, per_count, read_variance, False, F, g, told)
     _join(F, g, far_F, far_g, light, at, prior)
 
@@ -154,7 +154,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         ):
             u, v = p[U], p[V]
             light[:] = p[LIGHT:]
-            far(counts, flat, u, v, reach, light, per_count, read_variance, not loose, far_F, far_g, told)
+            far(counts, flat, u, v, reach, light, per_count, read_variance, loose, far_F, far_g, told)
         near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, loose, F, g, told)
         if np.isfinite(usual):
             seen = told[PIXELS] + told[GATED]

@@ -9,7 +9,7 @@ with A from a table made at a shape near by and carried on linearly in R, σ² a
 sums are taken once, the others at each step.
 
 A pixel farther than ``GATE`` σ from its expectation is left out. While the sphere is still being approached ("loose") only
-one that no sphere explains is.
+one that no sphere, and no gradient, explains is.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ U, V, RADIUS, VARIANCE, OPACITY, LIGHT = range(6)  # LIGHT and two more: b
 SIZE = 8
 BLOCK = 256  # pixels taken together, so that what is known of them stays in the processor's nearest cache
 GATE = 8.0  # σ
+UNEVEN = 0.15  # share of the beam by which far pixels may differ, too, before its gradient is known: no more than an object
 FEW = 4.0  # variance beside that of the expected counts, in squares of one count's: few counts are no Gaussian
 DARKEST = (
     2e-3  # transmission below which the variance stays: nothing is counted behind an opaque sphere, but that not surely
@@ -50,7 +51,8 @@ def _far_row(counts, flat, x0, dx, base, slope, per_count, read_variance, slack,
         r = counts[c] - m
         variance = per_count * m + read_variance
         there = 1.0 if f > 0.0 else 0.0
-        keep = there if r * r <= GATE * GATE * (variance + FEW * per_count * per_count) + slack else 0.0
+        limit = GATE * GATE * (variance + FEW * per_count * per_count) + slack * m * m
+        keep = there if r * r <= limit else 0.0
         w = keep / (variance if f > 0.0 else 1.0)
         wf = w * f
         s0 += wf * f
@@ -66,7 +68,7 @@ def _far_row(counts, flat, x0, dx, base, slope, per_count, read_variance, slack,
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def far(counts, flat, u, v, reach, light, per_count, read_variance, gated, F, g, told):
+def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, F, g, told):
     """Sums over the pixels farther than ``reach`` from (u, v): F (3, 3), g (3,) at ``light``, and what is told."""
     rows, columns = counts.shape
     middle, centre = 0.5 * (columns - 1), 0.5 * (rows - 1)
@@ -94,7 +96,7 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, gated, F, g,
                 slope,
                 per_count,
                 read_variance,
-                0.0 if gated else np.inf,
+                UNEVEN * UNEVEN if loose else 0.0,
                 line,
             )
         F[0, 0] += line[0]

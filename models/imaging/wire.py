@@ -71,7 +71,7 @@ class WireTracker:
         blur look alike.
     angle_deg : float, optional
         Direction of the normal that ``n`` is counted along, as the configuration's marker has it; by default the
-        wire's own in the first image, to a whole degree.
+        wire's own in the first image.
 
     Notes
     -----

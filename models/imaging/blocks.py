@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 
 from models.estimate import Array
 
-CHI2_MEDIAN = 0.4549  # of χ² with one degree of freedom
-SIDE = 4  # pixels along the side of the blocks whose means tell whether noise is shared
-
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
@@ -79,44 +76,6 @@ class Blocks:
         u = columns.start + half + self.side * np.arange(self.count[1])
         v = rows.start + half + self.side * np.arange(self.count[0])
         return u.astype(float), v.astype(float)
-
-
-def shared_noise(rest: Array, variance: Array) -> float:
-    """How much more means of 4 × 4 pixels scatter than they would if the pixels' noise were independent, or 1.
-
-    From differences of neighbouring means, which know nothing of what changes slowly. 1 unless the excess is sure (3
-    σ).
-
-    Parameters
-    ----------
-    rest : (rows, columns) array
-        Residuals, ``nan`` for pixels left out.
-    variance : (rows, columns) array
-        What they should scatter.
-
-    Examples
-    --------
-    >>> shared_noise(np.random.default_rng(1).normal(size=(64, 64)), np.ones((64, 64)))
-    1.0
-    """
-    if min(rest.shape) < 2 * SIDE:
-        return 1.0
-    blocks = Blocks.of((rest.shape[0], rest.shape[1]), SIDE)
-    mean = blocks.sum(rest) / SIDE**2
-    expected = blocks.sum(variance) / SIDE**4
-    ratios = []
-    for axis in (0, 1):
-        apart = np.diff(mean, axis=axis) ** 2
-        usual = expected + np.roll(expected, -1, axis=axis)
-        usual = usual[:-1] if axis == 0 else usual[:, :-1]
-        told = np.isfinite(apart)
-        ratios.append((apart[told] / usual[told]).ravel())
-    all_of_them = np.concatenate(ratios)
-    if len(all_of_them) < 2 * SIDE**2:
-        return 1.0
-    power = float(np.median(all_of_them)) / CHI2_MEDIAN
-    sure = 1.0 + 3.0 * math.sqrt(8.0 / len(all_of_them))  # of a median, and differences share blocks
-    return power if power > sure else 1.0
 
 
 def beyond_noise(values: Array, sigma: Array, unsure: float = 0.0) -> tuple[float, float]:

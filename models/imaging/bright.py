@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import Array
-from models.imaging.blocks import Blocks, beyond_noise, shared_noise
+from models.imaging.blocks import Blocks, beyond_noise
 from models.imaging.fix import Fix, Verdict
 from models.imaging.light import Light
+from models.imaging.shared_noise import neighbours_noise, shared_noise
 
 SUFFIXES = ("flux", "structure")
 OUTLIER = 6.0  # σ; a pixel that far off is hot, or covered
@@ -76,7 +77,7 @@ def free_flux(window: NDArray[Any], light: Light) -> Fix:
     covered = seen & (blocks.sum(off.astype(float)) > COVERED_PIXELS * pixels)
     kept = good & ~off
     flux, sigma = _pieces(blocks, counts, gain, variance, kept)
-    sigma *= math.sqrt(shared_noise(np.where(kept, counts - level * gain, np.nan), variance))
+    sigma *= math.sqrt(neighbours_noise(np.where(kept, counts - level * gain, np.nan), variance))
     free = float(np.percentile(flux[seen & np.isfinite(flux)], UPPER)) if np.isfinite(flux).any() else 0.0
     covered |= seen & (flux < free - np.maximum(COVERED * abs(free), COVERED_SIGMA * sigma))
     covered |= seen & ~np.isfinite(flux)

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from models.estimate import Array, ModelError
-from models.imaging.blocks import SIDE, Blocks, beyond_noise, shared_noise
+from models.imaging.blocks import Blocks, beyond_noise
 from models.imaging.edge import StraightEdge
 from models.imaging.edge_kernel import binned, residuals
 from models.imaging.edge_response import TAPER, EdgeResponse
+from models.imaging.shared_noise import SIDE, shared_noise
 
 OVERSAMPLING = 4  # bins per pixel (ISO 12233); fewer where an edge runs so along the pixels that bins stay empty
 REACH_SPREADS, REACH_PX = 7.0, 4.0  # least reach to either side: standard deviations of the line spread, and pixels

@@ -108,5 +108,5 @@ def _discs(ratio: Array) -> Iterator[tuple[float, float, float]]:
         if clear[row, column] > LEAST:
             candidates.append((float(clear[row, column]), float(column), float(row), radius))
     candidates.sort(reverse=True)
-    for _, column, row, radius in candidates[:CANDIDATES]:
-        yield (column + 0.5) * factor - 0.5, (row + 0.5) * factor - 0.5, radius * factor
+    for _, u, v, radius in candidates[:CANDIDATES]:
+        yield (u + 0.5) * factor - 0.5, (v + 0.5) * factor - 0.5, radius * factor

@@ -116,10 +116,10 @@ def mean_profiles(
 
     Notes
     -----
-    σ comes from the change of each pixel from one projection to the next, so drift doesn't count as noise, and
-    supposes that pixels are independent. Flux may change: brighter projections weigh more. A wire along the pixels
-    shows few sub-pixel positions where nothing is shifted; bins that no pixel met stay empty. A wrong ``along_deg``
-    blurs both.
+    σ comes from the change of each pixel from one projection to the next, so drift doesn't count as noise (jumps
+    from one to the next do, on the marker's flanks), and supposes that pixels are independent. Flux may change:
+    brighter projections weigh more. A wire along the pixels shows few sub-pixel positions where nothing is shifted;
+    bins that no pixel met stay empty. A wrong ``along_deg`` blurs both.
 
     Raises
     ------

@@ -10,33 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import ModelError
-from models.imaging import patch_kernel
 from models.imaging.coarse_shift import CoarseSearch
 from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
 from models.imaging.light import Light
-from models.imaging.patch_place import Place, Reading, Window, between
+from models.imaging.patch_cover import covered
+from models.imaging.patch_place import Place, Reading, Window, moved
 from models.imaging.patch_reference import Reference, References
-from models.imaging.patch_texture import MARGIN, Texture, prepare
+from models.imaging.patch_texture import Texture, prepare
 
 GRID_PX = 0.125  # templates are made for whole multiples of this
-PLACES, TEXTURES = 9, 4  # kept
-STEPS = 8  # places tried before a shift is given up
+PLACES, TEXTURES, TEXTURE_PIXELS = 9, 4, 8_000_000  # kept: places; textures, at least, and more while they are small
+TRIES = 8  # places before a shift is given up
+STRIDE_PX = 0.7  # longest way from one place to the next: farther away the answers say little
 SIGNIFICANT = 6.0  # σ of a correlation that is none by chance
 STAYED = 0.5  # of the last contrast: with less the patch may have jumped
 LARGE_MISFIT = 2.0
-COVERED = 4.0  # times the median misfit: a block that shows something else
-HALF = 0.5  # of the pixels
-FEW = 0.01  # of the pixels
-BRIGHTER = 1.25  # change of brightness after which the weights of pixels are made anew
-PLAIN_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
+MISFIT_TOLD = 1.08  # from which a misfit is more than its own scatter, and widens σ
+HALF, FEW = 0.5, 0.01  # of the pixels
+BRIGHTER = 1.25  # change of brightness after which pixels are weighed anew
+NAN = float("nan")
+DIRECT = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # types that are read as they are
+
+Found = tuple[Place, Reading]
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Ready:
+    """A reference prepared for images of this level."""
+
     texture: Texture
     search: CoarseSearch
     level: float
-    failure: str = ""
 
 
 class PatchTracker:
@@ -56,26 +60,30 @@ class PatchTracker:
 
     Notes
     -----
-    Assumes that the patch moves as a whole and that noise is white. Where the reference is noisy, its noise is a common
-    error of all images that are compared with it; it is contained in σ. The margin around a shifted patch isn't compared:
-    what moves in there is not in the reference.
+    Assumes that the patch moves as a whole, that noise is white, and that the texture is sampled finely enough (correlation
+    length to 1/e at least 1.5 px). The noise of a reference is a common error of all images that are compared with it; it is
+    contained in σ. What has moved into the window isn't in the reference and isn't compared. σ is widened by a misfit, but a
+    misfit that is itself a texture can shift more than that.
 
     Examples
     --------
-    >>> rng = np.random.default_rng(1)
     >>> c, r = np.meshgrid(np.arange(64.0), np.arange(64.0))
     >>> def patch(u, v):
-    ...     return 1000.0 * (1 + 0.1 * np.sin(0.7 * (c - u)) * np.cos(0.5 * (r - v)) + 0.1 * np.cos(0.9 * (c - u + r - v)))
+    ...     x, y = c - u, r - v
+    ...     return 1000.0 + 100.0 * np.sin(0.7 * x + 0.2 * y) * np.cos(0.5 * y) + 100.0 * np.cos(0.9 * x - 0.4 * y)
     >>> light = Light.plain((64, 64), variance_per_count=1.0)
     >>> tracker = PatchTracker(light, References(always=Reference.computed(patch(0.0, 0.0))))
-    >>> fix = tracker.look(rng.poisson(patch(1.3, -0.4)).astype(np.uint16))
-    >>> fix.verdict.value, round(fix.values["u"], 2), round(fix.values["v"], 2), round(fix.sigma["u"], 4)
+    >>> image = np.random.default_rng(1).poisson(patch(1.3, -0.4)).astype(np.uint16)
+    >>> fix = tracker.look(image)
+    >>> fix.verdict.value, [f"{fix.values[s]:.2f} ± {fix.sigma[s]:.2f}" for s in ("u", "v")]
+    ('good', ['1.30 ± 0.01', '-0.39 ± 0.02'])
     """
 
     suffixes = ("u", "v", "contrast")
 
     def __init__(self, light: Light, references: References | None = None) -> None:
-        self._light = light
+        self._light, self._window = light, Window.of(light)
+        self._alive = int(np.count_nonzero(self._window.flat))
         self._references = References() if references is None else references
         for key, reference in self._references.items():
             if reference.image.shape != light.flat.shape:
@@ -83,18 +91,17 @@ class PatchTracker:
                     f"the reference at {key:g}° has {reference.image.shape} pixels, the window {light.flat.shape}; "
                     "give the same region"
                 )
-        self._window = Window.of(light)
-        self._prepared: OrderedDict[float, _Prepared] = OrderedDict()
+        self._ready: OrderedDict[float, _Ready] = OrderedDict()
         self._places: OrderedDict[tuple[float, float, float], Place] = OrderedDict()
         self._last: tuple[float, float] | None = None
-        self._usual = float("nan")
+        self._usual = NAN
 
     @property
     def references(self) -> References:
         """References, with what has been learned."""
         return self._references
 
-    def look(self, window: NDArray[Any], angle_deg: float = float("nan")) -> Fix:
+    def look(self, window: NDArray[Any], angle_deg: float = NAN) -> Fix:
         """Shift of the next image against the reference nearest in angle.
 
         Raises
@@ -107,99 +114,98 @@ class PatchTracker:
         key = self._references.nearest(angle_deg)
         if key is None:
             return Fix.lost("no reference at this angle")
-        return self._against(key, _plain(window))
+        return self._against(key, *_readable(window))
 
-    def learn(self, window: NDArray[Any], angle_deg: float = float("nan")) -> Fix:
+    def learn(self, window: NDArray[Any], angle_deg: float = NAN) -> Fix:
         """Take an image of a first turn into the references.
 
         The first image at an angle defines where the patch is unmoved there; each further one is shifted onto the reference
-        and averaged into it, unless it doesn't fit.
+        and averaged into it, unless it doesn't fit well.
 
         Returns
         -------
         Fix
-            Shift of this image against the reference as it was before; zero for the first one.
+            Shift of this image against the reference as it was before; zero, by definition, for the first one.
 
         Raises
         ------
         ModelError
-            The window has another shape than the light, or the reference has no noise to be averaged.
+            The window has another shape than the light, or the reference has no noise that could be averaged.
         """
         key = self._references.nearest(angle_deg)
         if key is None:
-            self._references.put(angle_deg, Reference.measured(window, self._light))
-            return Fix({"u": 0.0, "v": 0.0}, {"u": 0.0, "v": 0.0})
+            first = Reference.measured(window, self._light)
+            try:
+                texture = prepare(first, self._light, 1.0)
+            except ModelError as failure:
+                return Fix.lost(str(failure))
+            self._references.put(angle_deg, first)
+            return Fix({"u": 0.0, "v": 0.0, "contrast": texture.contrast}, {"u": 0.0, "v": 0.0, "contrast": NAN})
         old = self._references[key]
         if np.isinf(old.averaged).any():
-            raise ModelError("the reference at this angle is computed; there is nothing to learn")
+            raise ModelError(
+                "the reference at this angle has no noise to be averaged; learn at angles without a reference"
+            )
         fix = self.look(window, angle_deg)
         if fix.verdict is Verdict.GOOD:
-            self._references.put(key, old.with_another(*self._moved(window, fix.values["u"], fix.values["v"])))
+            another = moved(Reference.measured(window, self._light), self._light, -fix.values["u"], -fix.values["v"])
+            self._references.put(key, old.with_another(another))
             self._forget(key)
         return fix
 
     def _forget(self, key: float) -> None:
-        self._prepared.pop(key, None)
-        for place in [place for place in self._places if place[0] == key]:
-            del self._places[place]
+        self._ready.pop(key, None)
+        for name in [name for name in self._places if name[0] == key]:
+            del self._places[name]
 
-    def _moved(self, window: NDArray[Any], u: float, v: float) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Image shifted back by (u, v), flat-corrected, and where it is known."""
-        one = Reference.measured(window, self._light)
-        texture = prepare(Reference(one.image, np.where(one.averaged > 0, np.inf, 0.0)), self._light, 1.0)
-        shape = self._light.flat.shape
-        place = Place(texture, self._window, -u, -v, 1.0)
-        rows, columns = place.overlap
-        moved = [np.empty((rows.stop - rows.start, columns.stop - columns.start), np.float32) for _ in range(3)]
-        patch_kernel.shifted(texture.model, *between(texture, (-u, -v), rows.start, columns.start, 0), *moved)
-        image, weight = np.zeros(shape), np.zeros(shape)
-        image[rows, columns] = (1.0 + moved[0]) * texture.mean
-        weight[rows, columns] = 1.0
-        return image, weight
-
-    def _against(self, key: float, window: NDArray[Any]) -> Fix:
-        ready = self._ready(key, window)
-        if ready.failure:
-            return Fix.lost(ready.failure)
-        found = None if self._last is None else self._converged(key, ready, window, self._last)
+    def _against(self, key: float, image: NDArray[Any], without: NDArray[np.bool_] | None) -> Fix:
+        try:
+            ready = self._prepared(key, image)
+        except ModelError as failure:
+            return self._lost(str(failure))
+        if ready is None:
+            return self._lost("dark")
+        found = None if self._last is None else self._converged(key, ready, image, self._last)
         if found is None or not _significant(found[1]) or found[1].gain < STAYED * self._usual:
-            coarse, level = ready.search.find(window)
-            if not level > 0:
-                return self._lost("no light")
-            far = None
+            coarse = ready.search.find(image)
+            if not coarse.level > 0:
+                return self._lost("dark")
             if coarse.significance > SIGNIFICANT:
-                far = self._converged(key, ready, window, (coarse.u, coarse.v))
-            if far is not None and _significant(far[1]) and (found is None or far[1].gain > found[1].gain):
-                found = far
+                far = self._converged(key, ready, image, (coarse.u, coarse.v))
+                if far is not None and _significant(far[1]) and (found is None or far[1].gain > found[1].gain):
+                    found = far
         if found is None or not _significant(found[1]):
             return self._lost("no correlation with the reference")
-        place, reading = found
-        return self._judged(ready, place, reading, window)
+        return self._judged(key, ready, found, image, without)
 
     def _lost(self, reason: str) -> Fix:
-        self._last = None
+        self._last, self._usual = None, NAN
         return Fix.lost(reason)
 
-    def _ready(self, key: float, window: NDArray[Any]) -> _Prepared:
-        ready = self._prepared.get(key)
+    def _prepared(self, key: float, image: NDArray[Any]) -> _Ready | None:
+        """The reference made ready, for images of about this brightness; None for one without light."""
+        ready = self._ready.get(key)
         if ready is None:
-            level = _level(window, self._light)
-            try:
-                texture = prepare(self._references[key], self._light, level)
-            except ModelError as failure:
-                return _Prepared(None, None, level, str(failure))
-            ready = self._prepared[key] = _Prepared(texture, CoarseSearch(texture, self._light), level)
-            if len(self._prepared) > TEXTURES:
-                self._prepared.popitem(last=False)
+            seen = self._window.flat > 0
+            total = float(self._window.flat.sum(dtype=float))
+            level = float((image[seen].astype(float) - self._window.dark[seen]).sum()) / total if total else 0.0
+            if not level > 0:
+                return None
+            texture = prepare(self._references[key], self._light, level)
+            ready = self._ready[key] = _Ready(texture, CoarseSearch(texture, self._window), level)
+            if len(self._ready) > max(TEXTURES, TEXTURE_PIXELS // image.size):
+                self._forget(next(iter(self._ready)))
+        self._ready.move_to_end(key)
         return ready
 
-    def _place(self, key: float, ready: _Prepared, at: tuple[float, float]) -> Place:
-        """Templates at or near a place: those at hand, or else new ones."""
-        best, nearest = None, np.inf
+    def _place(self, key: float, ready: _Ready, at: tuple[float, float]) -> Place:
+        """Templates near a place: those at hand, or else new ones."""
+        best, nearest = None, 1.0
         for name, place in self._places.items():
-            away = max(abs(at[0] - place.u) / place.reach[0], abs(at[1] - place.v) / place.reach[1])
-            if name[0] == key and away < min(nearest, 1.0):
-                best, nearest = name, away
+            if name[0] == key and place.alive:
+                away = max(abs(at[0] - place.u) / place.reach[0], abs(at[1] - place.v) / place.reach[1])
+                if away < nearest:
+                    best, nearest = name, away
         if best is None:
             u, v = (GRID_PX * round(x / GRID_PX) for x in at)
             best = (key, u, v)
@@ -209,46 +215,91 @@ class PatchTracker:
         self._places.move_to_end(best)
         return self._places[best]
 
-    def _converged(
-        self, key: float, ready: _Prepared, window: NDArray[Any], at: tuple[float, float]
-    ) -> tuple[Place, Reading] | None:
-        """Reading at the place where it was taken, or None where that leads nowhere."""
-        rows, columns = window.shape
-        for _ in range(STEPS):
+    def _converged(self, key: float, ready: _Ready, image: NDArray[Any], at: tuple[float, float]) -> Found | None:
+        """Place and reading where the image is read within reach of its place; None where that leads nowhere."""
+        rows, columns = image.shape
+        for _ in range(TRIES):
             if not (abs(at[0]) < HALF * columns and abs(at[1]) < HALF * rows):
                 return None
             place = self._place(key, ready, at)
-            if place.alive == 0:
+            if not place.alive:
                 return None
-            reading = place.read(window)
+            reading = place.read(image)
+            if not np.isfinite(reading.du + reading.dv):
+                return None
             if abs(reading.du) <= place.reach[0] and abs(reading.dv) <= place.reach[1]:
                 return place, reading
-            at = place.u + float(np.clip(reading.du, -0.7, 0.7)), place.v + float(np.clip(reading.dv, -0.7, 0.7))
+            step = np.clip((reading.du, reading.dv), -STRIDE_PX, STRIDE_PX)
+            at = place.u + float(step[0]), place.v + float(step[1])
         return None
 
-    def _judged(self, ready: _Prepared, place: Place, reading: Reading, window: NDArray[Any]) -> Fix:
-        u, v = place.u + reading.du, place.v + reading.dv
-        self._last, self._usual = (u, v), reading.gain
-        scale = reading.misfit if not np.isfinite(self._light.variance_per_count) else max(reading.misfit, 1.0)
-        sigma = np.sqrt(np.diag(reading.cov) * scale)
-        contrast = reading.gain * ready.texture.contrast
-        values = {"u": u, "v": v, "contrast": contrast}
-        sigmas = {"u": float(sigma[2]), "v": float(sigma[3]), "contrast": float(sigma[1] / reading.level * ready.texture.contrast)}
-        return Fix(values, sigmas, reading.misfit)
+    def _judged(
+        self, key: float, ready: _Ready, found: Found, image: NDArray[Any], without: NDArray[np.bool_] | None
+    ) -> Fix:
+        place, reading = found
+        saturated = image >= self._light.full_scale if reading.top >= self._light.full_scale else None
+        out = saturated if without is None else without if saturated is None else saturated | without
+        hidden: NDArray[np.bool_] | None = None
+        for _ in range(TRIES):
+            if out is not None:
+                if self._part(out) > HALF:
+                    return self._lost("saturated" if self._part(saturated) > self._part(hidden) else "covered")
+                at = place.u + reading.du, place.v + reading.dv
+                place = Place(ready.texture, Window.of(self._light, out), *at, reading.level)
+                if not place.alive:
+                    return self._lost("covered")
+                reading = place.read(image)
+                if not _significant(reading):
+                    return self._lost("no correlation with the reference")
+            more = covered(place, reading, image)
+            if more is None or (hidden is not None and not (more & ~hidden).any()):
+                break
+            hidden = more if hidden is None else hidden | more
+            out = hidden if out is None else out | hidden
+        if place.alive < HALF * image.size:
+            return self._lost("mostly dead" if self._alive < HALF * image.size else "left the window")
+        self._last, self._usual = (place.u + reading.du, place.v + reading.dv), reading.gain
+        if not 1.0 / BRIGHTER < reading.level / ready.level < BRIGHTER:
+            self._forget(key)
+        return self._fix(ready, place, reading, self._part(hidden), self._part(saturated))
+
+    def _part(self, mask: NDArray[np.bool_] | None) -> float:
+        """Part of the pixels that are alive in a mask."""
+        return 0.0 if mask is None else float(np.count_nonzero(mask & (self._window.flat > 0))) / max(self._alive, 1)
+
+    def _fix(self, ready: _Ready, place: Place, reading: Reading, hidden: float, saturated: float) -> Fix:
+        stated = bool(np.isfinite(self._light.variance_per_count))
+        scale = reading.misfit if not stated or reading.misfit > MISFIT_TOLD else 1.0
+        _, amount, u, v = np.sqrt(np.diag(reading.cov) * scale)
+        contrast = ready.texture.contrast
+        sigma = {"u": float(u), "v": float(v), "contrast": float(amount / reading.level * contrast)}
+        values = {"u": place.u + reading.du, "v": place.v + reading.dv, "contrast": reading.gain * contrast}
+        reasons = []
+        if max(u, v) > SUSPECT_SIGMA_PX:
+            reasons.append("uncertain")
+        if hidden:
+            reasons.append(f"{hidden:.0%} covered")
+        if saturated > FEW:
+            reasons.append(f"{saturated:.0%} saturated")
+        if stated and reading.misfit > LARGE_MISFIT:
+            reasons.append("doesn't look like the reference")
+        verdict = Verdict.SUSPECT if reasons else Verdict.GOOD
+        return Fix(values, sigma, reading.misfit if stated else NAN, verdict, ", ".join(reasons))
 
 
-def _plain(window: NDArray[Any]) -> NDArray[Any]:
-    """Window in a type that the compiled passes know, rows in a piece."""
+def _readable(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Image in a type that the compiled passes read, and pixels of it that are no number."""
     kind = window.dtype.newbyteorder("=")
-    return np.ascontiguousarray(window, dtype=kind if kind in PLAIN_TYPES else np.dtype(np.float32))
+    image = np.ascontiguousarray(window, dtype=kind if kind in DIRECT else np.dtype(np.float32))
+    if kind.kind != "f":
+        return image, None
+    bad = ~np.isfinite(image)
+    if not bad.any():
+        return image, None
+    return np.where(bad, np.float32(0), image), bad
 
 
 def _significant(reading: Reading) -> bool:
-    sigma = np.sqrt(reading.cov[1, 1] * max(reading.misfit, 1e-30))
+    """Whether the texture is there at all."""
+    sigma = float(np.sqrt(reading.cov[1, 1] * max(reading.misfit, 1e-30)))
     return bool(reading.level > 0 and reading.gain * reading.level > SIGNIFICANT * sigma)
-
-
-def _level(window: NDArray[Any], light: Light) -> float:
-    good = (light.flat > 0) & ~light.dead
-    total = float(light.flat[good].sum())
-    return max(float((np.asarray(window, dtype=float) - light.dark)[good].sum()) / total, 1e-30) if total else 1e-30

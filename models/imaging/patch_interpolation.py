@@ -11,6 +11,7 @@ from models.imaging.patch_kernel import TAPS
 BEFORE = TAPS // 2 - 1  # samples used before the one at or below the place asked for
 RIDGE = 1e-6  # white part added to every texture
 INSIDE = 24  # samples that the texture beyond the window is predicted from
+MOST_BEYOND = 32  # px: how far
 Single = NDArray[np.float32]
 
 
@@ -45,24 +46,24 @@ class Interpolator:
         white[[0, -1]] *= 0.5
         self._power = power + RIDGE * white
         self._omega = np.pi * np.arange(n) / (n - 1)
+        whole = np.cos(np.multiply.outer(np.arange(INSIDE + MOST_BEYOND), self._omega)) @ self._power
+        self._whole: Array = np.asarray(whole, dtype=float)  # autocovariance at whole lags
         j = np.arange(TAPS)
-        self._gram = np.linalg.inv(self._at(j[:, None] - j[None, :]) + 1e-9 * np.eye(TAPS))
-
-    def _at(self, lag: Array) -> Array:
-        different, back = np.unique(np.abs(lag), return_inverse=True)
-        return np.asarray((np.cos(np.multiply.outer(different, self._omega)) @ self._power)[back]).reshape(lag.shape)
+        self._gram: Array = np.linalg.inv(self._whole[np.abs(j[:, None] - j[None, :])] + 1e-9 * np.eye(TAPS))
 
     def weights(self, fraction: float) -> tuple[Single, Single]:
         """Weights of the samples -7…8 for value and derivative at ``fraction`` in [0, 1]."""
         lag = fraction - (np.arange(TAPS) - BEFORE)
         slope = -np.sin(np.multiply.outer(lag, self._omega)) @ (self._omega * self._power)
-        return (self._gram @ (np.cos(np.multiply.outer(lag, self._omega)) @ self._power)).astype(np.float32), (self._gram @ slope).astype(np.float32)
+        return (self._gram @ (np.cos(np.multiply.outer(lag, self._omega)) @ self._power)).astype(np.float32), (
+            self._gram @ slope
+        ).astype(np.float32)
 
     def extended(self, samples: Array, beyond: int, noise: float = 0.0) -> Array:
         """Samples along axis 0 and their prediction ``beyond`` both ends; noise relative to the texture's variance."""
         n = min(INSIDE, len(samples))
         i = np.arange(n)
-        gram = self._at(i[:, None] - i[None, :]) + (noise + 1e-9) * np.eye(n)
-        away = i[None, :] + np.arange(beyond, 0, -1)[:, None]
-        ahead = np.linalg.solve(gram, self._at(away).T).T
+        gram: Array = self._whole[np.abs(i[:, None] - i[None, :])] + (noise + 1e-9) * np.eye(n)
+        away: Array = self._whole[i[None, :] + np.arange(beyond, 0, -1)[:, None]]
+        ahead = np.asarray(np.linalg.solve(gram, away.T).T, dtype=samples.dtype)
         return np.concatenate((ahead @ samples[:n], samples, (ahead @ samples[::-1][:n])[::-1]))

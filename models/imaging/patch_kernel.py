@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 FAST = {"contract", "reassoc"}  # sums may be reordered; nan keeps its meaning
-TAPS = 16  # length of the interpolating filters
+TAPS = 20  # length of the interpolating filters
 RIM = 2  # px that derivatives of texture need beyond the window
 COLUMNS = 11  # 1, t, -tu, -tv, tuu/2, tuv, tvv/2, -tuuu/6, -tuuv/2, -tuvv/2, -tvvv/6
 SECOND = 7  # of them up to the second order
@@ -164,11 +164,12 @@ def respond(
 ):  # fmt: skip
     """Make the templates, round them, and find what they answer to.
 
-    model and template (``same`` if they are one) are shifted as in :func:`shifted`, a block of rows at a time, so that nothing leaves the cache. Fills
-    stored (4, rows, columns) int8, and of every ``every``-th row the Taylor terms up to the second order sample
-    (7, n, columns) and the inverse of the relative variance, flat · (1 + t) + floor + error · flat², weight (n, columns).
-    Returns the answers to the Taylor terms (4, 11), those beyond the first order from every ``thin``-th row; to the dark
-    image (4,); and the covariances (4, 4) of the answers from the sampled rows: of noise with the variance
+    model and template (``same`` if they are one) are shifted as in :func:`shifted`, a block of rows at a time, so that
+    nothing leaves the cache. Fills stored (4, rows, columns) int8, and of every ``every``-th row the Taylor terms up to the
+    second order sample (7, n, columns) and the inverse of the relative variance, flat · (1 + t) + floor + error · flat²,
+    weight (n, columns). Returns the answers to the Taylor terms (4, 11), those beyond the first order from every
+    ``thin``-th row; to the dark image (4,); and the covariances (4, 4) of the answers from the sampled rows: of noise with
+    the variance
     flat · (1 + t) + floor, and of an error of the texture with variance 1.
     """
     rows, columns = stored.shape[1], stored.shape[2]

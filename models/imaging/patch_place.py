@@ -13,16 +13,18 @@ from models.estimate import Array
 from models.imaging import patch_kernel
 from models.imaging.light import Light
 from models.imaging.patch_interpolation import BEFORE, Single
-from models.imaging.patch_texture import MARGIN, Texture
+from models.imaging.patch_reference import Reference
+from models.imaging.patch_texture import MARGIN, Texture, prepare
 
 SAMPLED = 8192  # pixels whose residuals are looked at
 THINNED = 65536  # pixels from which the answers beyond the first order are found
 BLOCK_PX = 16  # least side of a block of residuals
+BLOCK_SAMPLES = 64  # least number of pixels looked at in a block
 BLOCKS = 8  # most of them along the shorter side
 FEWEST = 64  # px of overlap below which there is nothing to compare
 CLIP = 12.0  # a template's largest weight in units of its rms: one bright grain must not cost all others their digits
-LOSS = 0.05  # of the information, at the distance from its place up to which an image is read there
-REACH_PX = (0.15, 0.5)  # bounds of that distance
+LOSS = 0.03  # of the information, at the distance from its place up to which an image is read there
+REACH_PX = (0.1, 0.5)  # bounds of that distance
 SURE_REACH_PX = 0.1  # up to which an answer is believed, however noisy the reference
 DOUBTFUL_PX = 0.005  # error of a shift per doubt in the answer to it that is put up with
 
@@ -113,8 +115,9 @@ class Place:
 
     def __init__(self, texture: Texture, window: Window, u: float, v: float, level: float) -> None:
         self.u, self.v, self.level = u, v, level
-        self._window, self._left = window, texture.left
-        self._per_count = texture.variance_per_count if np.isfinite(texture.variance_per_count) else 1.0
+        self.window, self._left = window, texture.left
+        self.stated = bool(np.isfinite(texture.variance_per_count))
+        self._per_count = texture.variance_per_count if self.stated else 1.0
         shape = window.flat.shape
         rows = slice(max(0, ceil(v)), min(shape[0], floor(shape[0] - 1 + v) + 1))
         columns = slice(max(0, ceil(u)), min(shape[1], floor(shape[1] - 1 + u) + 1))
@@ -130,7 +133,7 @@ class Place:
 
     def _seen(self, texture: Texture) -> Single:
         """Flat image, 0 where the reference isn't known."""
-        flat = self._window.flat
+        flat = self.window.flat
         if texture.known.all():
             return flat
         rows, columns = self.overlap
@@ -145,10 +148,10 @@ class Place:
         shape = rows.stop - rows.start, columns.stop - columns.start
         size = shape[0] * shape[1]
         self._every = max(1, size // SAMPLED)
-        read_variance = self._window.read_variance
+        read_variance = self.window.read_variance
         ground = np.float32(read_variance / (self._per_count * self.level) if read_variance else 0.0)
         greatest, square = patch_kernel.sizes(
-            self._window.flat, texture.model, texture.template, MARGIN, ground, self._every
+            self.window.flat, texture.model, texture.template, MARGIN, ground, self._every
         )
         greatest = np.maximum(np.minimum(greatest, CLIP * np.sqrt(square)), 1e-30)
         count = (shape[0] - self._every // 2 + self._every - 1) // self._every
@@ -157,7 +160,7 @@ class Place:
         self._weight = np.empty((count, shape[1]), np.float32)
         self._answer, self._zero, self._own, lent = patch_kernel.respond(
             self._flat,
-            self._window.dark,
+            self.window.dark,
             *self._corner,
             texture.model,
             texture.template,
@@ -188,7 +191,7 @@ class Place:
     def _divide(self, count: int, columns: int) -> None:
         """Blocks of residuals, and how many pixels are looked at in each."""
         side = max(BLOCK_PX, min(count * self._every, columns) // BLOCKS)
-        self._high, self._wide = max(1, side // self._every), side
+        self._high, self._wide = max(1, side // self._every, -(-BLOCK_SAMPLES // side)), side
         alive = (self._weight > 0).astype(float)
         self._number = np.add.reduceat(
             np.add.reduceat(alive, np.arange(0, count, self._high), axis=0), np.arange(0, columns, self._wide), axis=1
@@ -207,7 +210,7 @@ class Place:
         total = np.zeros_like(self._number)
         patch_kernel.residuals(
             image,
-            self._window.dark,
+            self.window.dark,
             *self._corner,
             self._every,
             self._sample,
@@ -224,3 +227,40 @@ class Place:
         misfit = float(total.sum() / max(self._number.sum() * (1.0 - 4.0 / self.alive), 1.0))
         gain = amount / level if level else 0.0
         return Reading(level, gain, du, dv, inverse @ noise @ inverse.T, float(top), total, self._number, misfit)
+
+    def block(self, down: int, across: int) -> tuple[slice, slice, slice]:
+        """Rows and columns of the window that a block of residuals stands for, and which of the rows looked at."""
+        rows, columns = self.overlap
+        sampled = slice(down * self._high, (down + 1) * self._high)
+        top, left = rows.start + sampled.start * self._every, columns.start + across * self._wide
+        last = sampled.stop >= self._weight.shape[0]
+        bottom = rows.stop if last else rows.start + sampled.stop * self._every
+        return slice(top, bottom), slice(left, min(columns.stop, left + self._wide)), sampled
+
+    def squares(self, image: NDArray[Any], reading: Reading) -> Array:
+        """Squared residuals over their variance of the rows looked at."""
+        rows, columns = self.overlap
+        cut = slice(rows.start + self._every // 2, rows.stop, self._every), columns
+        a = reading.level * reading.gain * np.array([1.0, reading.du, reading.dv])
+        net = image[cut].astype(float) - self.window.dark[cut] - reading.level * self._sample[0]
+        net -= np.tensordot(a, self._sample[1:4], 1)
+        return np.asarray(self._weight * net**2 / (self._per_count * reading.level))
+
+
+def moved(reference: Reference, light: Light, u: float, v: float) -> Reference:
+    """Reference shifted by (u, v) px, unknown where it has nothing to say."""
+    known = reference.averaged > 0
+    texture = prepare(Reference(reference.image, np.where(known, np.inf, 0.0)), light, 1.0)
+    place = Place(texture, Window.of(light), u, v, 1.0)
+    rows, columns = place.overlap
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    value, along_u, along_v = (np.empty(shape, np.float32) for _ in range(3))
+    patch_kernel.shifted(
+        texture.model, *between(texture, (u, v), rows.start, columns.start, 0), value, along_u, along_v
+    )
+    image, averaged = np.zeros(known.shape), np.zeros(known.shape)
+    image[rows, columns] = (1.0 + value) * texture.mean
+    r = np.clip(np.arange(rows.start, rows.stop) - round(v), 0, known.shape[0] - 1)
+    c = np.clip(np.arange(columns.start, columns.stop) - round(u), 0, known.shape[1] - 1)
+    averaged[rows, columns] = reference.averaged[np.ix_(r, c)]
+    return Reference(image, averaged)

@@ -82,19 +82,20 @@ class Reference:
             raise ModelError("the reference isn't brighter than dark on average; take another, or another dark image")
         return self
 
-    def with_another(self, image: Array, weight: Array) -> Reference:
-        """Reference and one more image that has been shifted onto it; ``weight`` is 1 where that image is known.
+    def with_another(self, other: Reference) -> Reference:
+        """Mean of two references of the same pose, each pixel weighed by the images averaged in it.
 
         Examples
         --------
         >>> one = Reference(np.array([[2.0, 4.0]]), np.array([[1.0, 0.0]]))
-        >>> both = one.with_another(np.array([[4.0, 5.0]]), np.array([[1.0, 1.0]]))
+        >>> two = Reference(np.array([[4.0, 5.0]]), np.array([[1.0, 1.0]]))
+        >>> both = one.with_another(two)
         >>> both.image.tolist(), both.averaged.tolist()
         ([[3.0, 5.0]], [[2.0, 1.0]])
         """
-        total = self.averaged + weight
-        part = np.divide(weight, total, out=np.zeros_like(total), where=np.isfinite(total) & (total > 0))
-        return Reference(self.image + part * (image - self.image), total)
+        total = self.averaged + other.averaged
+        part = np.divide(other.averaged, total, out=np.zeros_like(total), where=total > 0)
+        return Reference(self.image + part * (other.image - self.image), total)
 
 
 class References(Mapping[float, Reference]):

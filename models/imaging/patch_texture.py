@@ -14,16 +14,17 @@ from models.imaging.light import Light
 from models.imaging.patch_interpolation import Interpolator, Single
 from models.imaging.patch_reference import Reference
 
-MARGIN = 12  # px of texture beyond the window's edges, for the interpolating filters
+MARGIN = 20  # px of texture beyond the window's edges, for the interpolating filters
 SURROUND = 32  # px of texture beyond the window's edges, for the noise filter
 LAG_PX = 8.0  # largest σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
+MARGINAL_LAG_PX = 24.0  # the same for interpolation, which must not take the texture for a shorter one
 LAGS = 24  # lag windows' σ in a window: narrower ones scatter more
 SURE = 5.0  # σ above the noise from which a frequency holds texture
 LONGEST = 64  # px: lag up to which interpolation asks for the autocovariance
 PILOT = 0.1  # rad/px: width of the rings of a first, isotropic estimate of the spectrum
 RING = 0.3  # rad/px: width of rings of frequencies in which what is not sure is averaged
 CORNER = 0.7  # of the Nyquist frequency, along both axes: beyond it nothing but noise is expected
-PASSES = 3  # of the noise filter, each with a better guess of what is beyond the window
+PASSES = 2  # of the noise filter, each with a better guess of what is beyond the window
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
         raise ModelError("the reference is even: nothing in it shows a shift")
     if bool(np.isinf(reference.averaged[known]).all()):
         along_u, along_v = Interpolator(_marginal(t)), Interpolator(_marginal(t.T))
-        model = _surrounded(t, along_u, along_v, MARGIN).astype(np.float32)
+        model = np.ascontiguousarray(_surrounded(t, along_u, along_v, MARGIN), dtype=np.float32)
         per_count = light.variance_per_count
         return Texture(model, model, known, mean, variance**0.5, along_u, along_v, np.zeros(4), 0.0, 0.0, per_count)
 
@@ -147,22 +148,18 @@ def _surrounded(t: Array, along_u: Interpolator, along_v: Interpolator, width: i
     return along_u.extended(along_v.extended(t, width, noise).T, width, noise).T
 
 
-def _denoised(
-    t: Array, known: NDArray[np.bool_], wiener: Array, signal: Array, noise: float
-) -> NDArray[np.complex64]:
+def _denoised(t: Array, known: NDArray[np.bool_], wiener: Array, signal: Array, noise: float) -> NDArray[np.complex64]:
     """Fourier transform of the texture without noise, as well as a window tells it.
 
     Best linear prediction with unknown pixels and the surroundings missing: they are first extrapolated, then filled with
-    what the filter itself makes of them (expectation maximisation: each pass halves what is wrong at the edges).
+    what the filter itself makes of them (expectation maximisation).
     """
     shape = (signal.shape[0], 2 * signal.shape[1] - 2)
     along_u, along_v = _along(signal, shape)
     whole = float(np.mean(signal))
     wide = np.zeros(shape, np.float32)
     rows, columns = t.shape
-    wide[: rows + 2 * SURROUND, : columns + 2 * SURROUND] = _surrounded(
-        t, along_u, along_v, SURROUND, noise / whole
-    )
+    wide[: rows + 2 * SURROUND, : columns + 2 * SURROUND] = _surrounded(t, along_u, along_v, SURROUND, noise / whole)
     wiener = wiener.astype(np.float32)
     inside = (slice(SURROUND, SURROUND + rows), slice(SURROUND, SURROUND + columns))
     data = t.astype(np.float32)
@@ -209,7 +206,7 @@ def _marginal(t: Array) -> Array:
     n = next_fast_len(2 * t.shape[1], True)
     z = np.fft.rfft((rows - rows.mean()) * np.hanning(t.shape[1] + 2)[1:-1], n=n)
     acf = np.fft.irfft((z.real**2 + z.imag**2).mean(axis=0))[: min(LONGEST, n // 2)]
-    width = min(LAG_PX, t.shape[1] / 8.0)
+    width = min(MARGINAL_LAG_PX, t.shape[1] / 5.0)
     return np.asarray(acf * np.exp(-0.5 * (np.arange(len(acf)) / width) ** 2))
 
 
@@ -260,10 +257,16 @@ def _left(power: Array, weight: Array, wiener: Array, noise: float) -> tuple[Arr
 
     ``power · weight`` is the templates' spectrum, but for the derivatives.
     """
-    fv, fu = np.fft.fftfreq(power.shape[0])[:, None], np.arange(power.shape[1])[None, :] / (2.0 * power.shape[1] - 2.0)
-    twice = np.where((fu > 0) & (fu < 0.5), 2.0, 1.0) + 0.0 * fv
-    error, seen = wiener * noise, twice * power * weight
-    weights = (seen, seen * fu**2, seen * fv**2, twice)
-    gain, u, v, plain = (float((w * error).sum() / w.sum()) for w in weights)
-    steep = twice * power * (fu**2 + fv**2)
-    return np.array([float(error[0, 0]), gain, u, v]), plain, float((steep * (1.0 - wiener)).sum() / steep.sum())
+    fv, fu = np.fft.fftfreq(power.shape[0]), np.arange(power.shape[1]) / (2.0 * power.shape[1] - 2.0)
+    twice = np.where((fu > 0) & (fu < 0.5), 2.0, 1.0)  # one half of the plane stands for both
+    seen = power * weight
+
+    def moments(density: Array) -> Array:
+        """Sums over all frequencies of a density times 1, fu², fv²."""
+        along_u, along_v = density.sum(axis=0) * twice, density @ twice
+        return np.array([along_u.sum(), along_u @ fu**2, along_v @ fv**2])
+
+    error = np.concatenate(([wiener[0, 0]], moments(seen * wiener) / moments(seen))) * noise
+    kept = moments(power * wiener) / moments(power)
+    plain = noise * float(wiener.sum(axis=0) @ twice) / (len(fv) * twice.sum())
+    return error, plain, float(1.0 - kept[1:].mean())

@@ -57,8 +57,8 @@ def profile_sharpness(profiles: MeanProfiles) -> Sharpening:
 
     Notes
     -----
-    Drift is not Gaussian: after hours in one direction the profile before is flatter than any Gaussian makes it, and
-    its blur that of the best fitting one. A wire thinner than its blur tells radius and blur apart badly. The
+    Drift is not Gaussian: the blur before is that of the Gaussian that fits best, up to a tenth off the root mean
+    square of a drift that ran out early. A wire thinner than its blur tells radius and blur apart badly. The
     transfer takes what a flank differs from the fit for the response of an edge of full depth: right for an opaque
     wire, some per cent off for a translucent one.
 

@@ -46,8 +46,18 @@ class SpotChange:
     gain: float
 
     def field(self, u: Array, v: Array) -> Array:
-        """What it adds to the ratio at columns u and rows v: (rows, columns) array."""
-        return MODELS[self.kind](self.p, u[None, :], v[:, None])
+        """What it adds to the ratio at columns u and rows v, the mean over blocks of u's spacing: (rows, columns) array."""
+        return MODELS[self.kind](self.p, u, v)
+
+    def slopes(self, u: Array, v: Array) -> Array:
+        """Derivatives of the field by the parameters, (parameters, rows, columns)."""
+        out = []
+        for k, sigma in enumerate(np.sqrt(np.diag(self.cov))):
+            step = np.zeros(len(self.p))
+            step[k] = 0.1 * sigma if sigma > 0 else 1e-6
+            model = MODELS[self.kind]
+            out.append((model(self.p + step, u, v) - model(self.p - step, u, v)) / (2.0 * step[k]))
+        return np.stack(out)
 
     def values(self) -> tuple[dict[str, float], dict[str, float]]:
         """Values and their σ by names that begin with ``spot_``; ``nan`` for what the images don't tell.
@@ -102,9 +112,11 @@ PARAMETERS: dict[Kind, tuple[str, ...]] = {
 
 
 def hump(u: Array, v: Array, at_u: float, at_v: float, log_width: float) -> Array:
-    """A Gaussian of height 1."""
-    half = 0.5 * math.exp(-2.0 * log_width)
-    return np.asarray(np.exp(-half * (u - at_u) ** 2) * np.exp(-half * (v - at_v) ** 2))
+    """A Gaussian of height 1 at columns u and rows v: its mean over blocks of u's spacing, (rows, columns)."""
+    square = math.exp(2.0 * log_width)
+    wider = square + (float(u[1] - u[0]) ** 2 - 1.0) / 12.0  # to second order: a block adds its own variance
+    across, down = (np.exp(-0.5 * (x - at) ** 2 / wider) for x, at in ((u, at_u), (v, at_v)))
+    return np.asarray(square / wider * down[:, None] * across)
 
 
 def _grown(p: Array, u: Array, v: Array) -> Array:

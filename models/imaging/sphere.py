@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from models.imaging import sphere_kernel as kernel
 from models.imaging import sphere_sums as sums
 from models.imaging.fix import Fix, Verdict
 from models.imaging.light import Light
-from models.imaging.sphere_fit import VAGUE, Noise, Shape, Sight, expected_cov, fit
+from models.imaging.sphere_fit import Noise, Shape, Sight, fit
 from models.imaging.sphere_search import free_beam, locate, variance_per_count
 from models.imaging.sphere_verdict import SUFFIXES, fix_of, why_lost
 
 RADIUS_GUESS, OPACITY_GUESS = 0.5, 1.5  # σ of the starting guess, relative: of the radius, and in ln κ
 MOST_SATURATED = 0.5  # share of the pixels
 MEMORY = 50  # images over which the usual shape is the mean
+FAINT = 30.0  # σ of the whole shadow below which a suspect's shape is taken into the mean, too: it is only noise
 DRIFTED = 0.5  # σ of an image's shape by which the mean may leave the table
 
 
@@ -131,11 +131,9 @@ class SphereTracker:
         reason = why_lost(sight, self._last, float(self._prior[0, 0]), searched)
         if reason:
             return self._lose(reason)
-        if self._seen > 1 and sight.visibility < VAGUE:
-            sight = replace(sight, cov=expected_cov(counts, flat, sight, self._shape, self._prior))
         fix = fix_of(sight, self._flat.shape, saturated)
         self._last, self._following = sight, True
-        if self._seen == 0 or fix.verdict is Verdict.GOOD or sight.visibility < VAGUE:
+        if self._seen == 0 or fix.verdict is Verdict.GOOD or sight.visibility < FAINT:
             self._remember(sight)
         return fix
 

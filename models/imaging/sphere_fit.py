@@ -15,7 +15,7 @@ from models.imaging.sphere_profile import profile
 MOST_TABLES = 30
 FEW_FAR = 200  # pixels in the free beam below which they tell no variance per count
 STEADY = 0.05  # relative change of the variance per count that calls for another fit
-VAGUE = 30.0  # σ of the whole shadow below which an image's own fit says too little of how well it is known
+SHAPING = 5.0  # quantities that noise can use to make a shadow steeper: u, v, R, σ², ln κ
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Sight:
     point : (8,) array
         u, v, R [px], σ² [px²], ln κ, b₀, b₁, b₂ [counts].
     cov : (8, 8) array
-    told : (7,) array
+    told : (TOLD,) array
         Named in :mod:`models.imaging.sphere_sums`.
     outcome : int
         One of its outcomes.
@@ -74,6 +74,11 @@ class Sight:
     def variance(self) -> float:
         """σ² of the blur [px²]; noise may bring it below 0."""
         return float(self.point[sums.VARIANCE])
+
+    @property
+    def radius_sigma(self) -> float:
+        """σ of R, relative to it."""
+        return math.sqrt(self.cov[sums.RADIUS, sums.RADIUS]) / self.radius
 
     @property
     def position_sigma(self) -> float:
@@ -108,6 +113,19 @@ class Sight:
         return math.sqrt(excess / max(self.told[sums.SIGNAL], 1e-12))
 
     @property
+    def unevenness(self) -> tuple[float, float]:
+        """Structure of the free beam that no gradient explains, rms as a share of the beam, and how many σ it stands out by.
+
+        From the correlation of residuals some pixels apart, to which noise and the noise of a flat image add nothing.
+        """
+        lagged, pairs = max(float(self.told[sums.FAR_LAGGED]), 0.0), float(self.told[sums.FAR_PAIRS])
+        if pairs < FEW_FAR * sums.STRIP:
+            return 0.0, 0.0
+        level = float(self.point[sums.LIGHT])
+        noise = math.sqrt(self.noise.per_count * level + self.noise.read) / level
+        return noise * math.sqrt(lagged / pairs), lagged / math.sqrt(pairs)
+
+    @property
     def visibility(self) -> float:
         """How many σ of the noise the whole shadow amounts to."""
         return math.sqrt(self.told[sums.SIGNAL])
@@ -136,20 +154,10 @@ def fit(
     return sight
 
 
-def expected_cov(counts: Array, flat: Array, sight: Sight, shape: Shape, prior: Array) -> Array:
-    """Covariance where the sphere of this sight has the shape of many: of few counts a fit makes too sharp an edge at times,
-    and would then be too sure of where it stands."""
-    information = np.empty((sums.SIZE, sums.SIZE))
-    kernel.inform(
-        counts, flat, shape.table, shape.at, sight.point, prior, sight.noise.per_count, sight.noise.read, information
-    )
-    return _inverse(information)
-
-
 def _fit(
     counts: Array, flat: Array, start: Array, shape: Shape, prior: Array, noise: Noise, usual: float, loose: bool
 ) -> Sight:
-    point, information, told = start.copy(), np.empty((sums.SIZE, sums.SIZE)), np.zeros(7)
+    point, information, told = start.copy(), np.empty((sums.SIZE, sums.SIZE)), np.zeros(sums.TOLD)
     outcome, trust, move = kernel.BENT, 1.0, np.zeros(3)
     for _ in range(MOST_TABLES):
         outcome = kernel.score(
@@ -173,7 +181,12 @@ def _fit(
         # where R, σ² and ln κ hardly differ, steps may swing about the best of them for ever
         trust = 0.5 * trust if (before * move).sum() < 0.0 else min(1.0, 1.5 * trust)
         shape, usual = Shape.of(point[sums.RADIUS : sums.LIGHT]), np.inf
-    cov = _inverse(information) if outcome == kernel.DONE else np.full_like(information, np.inf)
+    cov = np.full_like(information, np.inf)
+    if outcome == kernel.DONE:
+        # The shadow fitted holds a part of the noise: its energy (in σ²) is expected to exceed the true one by 1 per quantity
+        # that shapes it, and by as much, relatively, does the information that it promises.
+        energy = told[sums.SIGNAL]
+        cov = _inverse(information) / max(1.0 - SHAPING / max(energy, 1e-12), 0.5)
     return Sight(point, cov, told, int(outcome), shape, noise)
 
 

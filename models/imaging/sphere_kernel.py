@@ -14,6 +14,8 @@ from models.imaging.sphere_sums import (
     CHI2,
     FAR_CHI2,
     FAR_GATED,
+    FAR_LAGGED,
+    FAR_PAIRS,
     FAR_PIXELS,
     GATED,
     LIGHT,
@@ -117,30 +119,20 @@ def _join(F, g, far_F, far_g, light, p, prior):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def inform(counts, flat, table, shape, p, prior, per_count, read_variance, F):
-    """Information F (8, 8), prior included, of a window in which the sphere is at ``p`` with the table's own shape."""
-    g, far_F, far_g, told = np.empty(SIZE), np.empty((3, 3)), np.empty(3), np.empty(7)
-    reach, light, at = (len(table) - 2) / PER_PX, p[LIGHT:].copy(), p.copy()
-    at[RADIUS:LIGHT] = shape
-    far(counts, flat, p[U], p[V], reach, light, per_count, read_variance, False, far_F, far_g, told)
-    near(counts, flat, p[U], p[V], reach, table, shape, at, per_count, read_variance, False, F, g, told)
-    _join(F, g, far_F, far_g, light, at, prior)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, trust, F, told):
     """Take steps from ``p`` (8,), in place, until they stand still.
 
     prior: (3, 2) mean and variance of R, σ², ln κ. usual: χ² per near pixel of a sphere that is where it is expected, so that
     one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. trust:
     share of a step that is taken, below 1 where steps have been seen to swing. F (8, 8) becomes the information, prior
-    included; told (7,) the sums named above.
+    included; told (TOLD,) the sums named above.
 
     Returns DONE; BENT: the shape has left what the table's tangent covers, come back with another table; GONE: left the
     window; ASTRAY: not where expected, or did not stand still; SINGULAR: the counts can't tell.
     """
     rows, columns = counts.shape
-    g, step, away, off = np.empty(SIZE), np.empty(SIZE), np.empty(3), np.zeros(LIGHT)
+    g, step, before = np.empty(SIZE), np.empty(SIZE), np.zeros(SIZE)
+    away, off = np.empty(3), np.zeros(LIGHT)
     far_F, far_g, light = np.empty((3, 3)), np.empty(3), np.zeros(3)
     edge = np.sqrt(max(shape[1], 0.0) + 0.1)
     reach = (len(table) - 2) / PER_PX
@@ -168,9 +160,12 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         _join(F, g, far_F, far_g, light, p, prior)
         if not _bounded(F, g, p, step):
             return SINGULAR
-        length = 0.0
+        length, turn = 0.0, 0.0
         for a in range(SIZE):
             length += step[a] * g[a]
+            turn += before[a] * g[a]
+            before[a] = step[a]
+        trust = 0.5 * trust if turn < 0.0 else min(1.0, 1.5 * trust)
         # an edge is seen from about its own width, so no step is much longer
         share = 1.0
         for a, most in (
@@ -198,11 +193,14 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         elif still and not loose:
             # residuals were those before the step; its share of them is known
             told[CHI2] -= length
+            gain = 0.0
             for a in range(3):
                 away[a] = p[LIGHT + a] - light[a]
             for a in range(3):
-                told[FAR_CHI2] -= 2.0 * far_g[a] * away[a]
+                gain += 2.0 * far_g[a] * away[a]
                 for b in range(3):
-                    told[FAR_CHI2] += away[a] * far_F[a, b] * away[b]
+                    gain -= away[a] * far_F[a, b] * away[b]
+            told[FAR_CHI2] -= gain
+            told[FAR_LAGGED] -= gain * told[FAR_PAIRS] / max(told[FAR_PIXELS], 1.0)
             return DONE
     return ASTRAY

@@ -33,26 +33,34 @@ U, V, RADIUS, VARIANCE, OPACITY, LIGHT = range(6)  # LIGHT and two more: b
 SIZE = 8
 BLOCK = 256  # pixels taken together, so that what is known of them stays in the processor's nearest cache
 GATE = 8.0  # σ
-UNEVEN = 0.15  # share of the beam by which far pixels may differ, too, before its gradient is known: no more than an object
+UNEVEN = (
+    0.15  # share of the beam by which far pixels may differ, too, before its gradient is known: not what an object does
+)
 FEW = 4.0  # variance beside that of the expected counts, in squares of one count's: few counts are no Gaussian
 DARKEST = (
-    2e-3  # transmission below which the variance stays: nothing is counted behind an opaque sphere, but that not surely
+    2e-3  # transmission below which the variance stays: nothing, but never surely nothing, comes through a dense sphere
 )
-CHI2, PIXELS, GATED, SIGNAL, FAR_CHI2, FAR_PIXELS, FAR_GATED = range(7)  # of ``told``
+STRIP, LAG = (
+    8,
+    6,
+)  # rows taken together, and pixels apart, to see structure of the beam: there noise is correlated no more
+CHI2, PIXELS, GATED, SIGNAL, FAR_CHI2, FAR_PIXELS, FAR_GATED, FAR_LAGGED, FAR_PAIRS = range(9)  # of ``told``
+TOLD = 9
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _far_row(counts, flat, x0, dx, base, slope, per_count, read_variance, slack, out):
-    """Add a stretch of a row to: Σw f²(1, x, x²), Σw f r(1, x), Σw r², pixels, those left out."""
+def _far_row(counts, flat, x0, dx, base, slope, per_count, read_variance, slack, strip, out):
+    """Add a stretch of a row to: Σw f²(1, x, x²), Σw f r(1, x), Σw r², pixels, gated; and to the strip's r/σ and pixels."""
     s0 = s1 = s2 = r0 = r1 = chi = used = seen = 0.0
+    rest, there = strip[0], strip[1]
     for c in range(len(counts)):
         x, f = x0 + c * dx, flat[c]
         m = f * (base + slope * x)
         r = counts[c] - m
         variance = per_count * m + read_variance
-        there = 1.0 if f > 0.0 else 0.0
+        good = 1.0 if f > 0.0 else 0.0
         limit = GATE * GATE * (variance + FEW * per_count * per_count) + slack * m * m
-        keep = there if r * r <= limit else 0.0
+        keep = good if r * r <= limit else 0.0
         w = keep / (variance if f > 0.0 else 1.0)
         wf = w * f
         s0 += wf * f
@@ -62,9 +70,24 @@ def _far_row(counts, flat, x0, dx, base, slope, per_count, read_variance, slack,
         r1 += wf * r * x
         chi += w * r * r
         used += keep
-        seen += there
+        seen += good
+        rest[c] += np.sqrt(w) * r
+        there[c] += keep
     for k, value in enumerate((s0, s1, s2, r0, r1, chi, used, seen - used)):
         out[k] += value
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _lag(strip, told):
+    """Products of a strip's sums LAG pixels apart, and those of their numbers of pixels; empties the strip."""
+    rest, there = strip[0], strip[1]
+    lagged = pairs = 0.0
+    for c in range(len(rest) - LAG):
+        lagged += rest[c] * rest[c + LAG]
+        pairs += there[c] * there[c + LAG]
+    told[FAR_LAGGED] += lagged
+    told[FAR_PAIRS] += pairs
+    strip[:] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -73,32 +96,21 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, F, g,
     rows, columns = counts.shape
     middle, centre = 0.5 * (columns - 1), 0.5 * (rows - 1)
     F[:], g[:] = 0.0, 0.0
-    told[FAR_CHI2 : FAR_GATED + 1] = 0.0
-    line = np.empty(8)
+    told[FAR_CHI2:] = 0.0
+    strip, line = np.zeros((2, columns)), np.empty(8)
+    slack = UNEVEN * UNEVEN if loose else 0.0
     for i in range(rows):
-        y = (i - centre) / rows
+        y, dv = (i - centre) / rows, i - v
         base, slope = light[0] + light[2] * y, light[1]
         line[:] = 0.0
-        dv = i - v
-        if dv * dv >= reach * reach:
-            first, last = columns, columns
-        else:
+        first, last = columns, columns
+        if dv * dv < reach * reach:
             half = np.sqrt(reach * reach - dv * dv)
             first = int(min(max(np.ceil(u - half), 0.0), columns))
             last = int(min(max(np.floor(u + half) + 1.0, first), columns))
         for a, b in ((0, first), (last, columns)):
-            _far_row(
-                counts[i, a:b],
-                flat[i, a:b],
-                (a - middle) / columns,
-                1.0 / columns,
-                base,
-                slope,
-                per_count,
-                read_variance,
-                UNEVEN * UNEVEN if loose else 0.0,
-                line,
-            )
+            n, f, x0, part = counts[i, a:b], flat[i, a:b], (a - middle) / columns, strip[:, a:b]
+            _far_row(n, f, x0, 1.0 / columns, base, slope, per_count, read_variance, slack, part, line)
         F[0, 0] += line[0]
         F[0, 1] += line[1]
         F[1, 1] += line[2]
@@ -111,6 +123,8 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, F, g,
         told[FAR_CHI2] += line[5]
         told[FAR_PIXELS] += line[6]
         told[FAR_GATED] += line[7]
+        if i % STRIP == STRIP - 1 or i == rows - 1:
+            _lag(strip, told)
     F[1, 0], F[2, 0], F[2, 1] = F[0, 1], F[0, 2], F[1, 2]
 
 

@@ -14,8 +14,13 @@ VISIBLE, VISIBLE_ANYWHERE = 5.0, 6.5  # σ of the whole shadow; the second where
 MISFIT, SCATTER = 1.5, 4.0  # χ² per near pixel, and σ of it, from which on the residuals are no noise …
 UNLIKE, UNKNOWN = 0.03, 0.3  # … and matter, or leave no sphere: rms, as a share of the shadow
 HIDDEN = 0.4  # share of the shadow's pixels beyond the gate that leave no sphere
+OUTSTANDING, STRUCTURE = (
+    4.5,
+    0.003,
+)  # σ of structure in the free beam, and its rms as a share of the contrast: both beyond
 SOME_SATURATED = 0.01  # share of the pixels
 OTHER_SIZE, OTHER_CONTRAST = 0.25, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
+SURE = 4.0  # σ of what is compared, on top
 FIRST_SIZE = 0.7  # in the ln of the radius, from the starting guess
 EDGE_SIGMA = 2.0  # blur beyond the radius that must be in the window
 
@@ -48,7 +53,8 @@ def why_lost(sight: Sight, last: Sight | None, guessed_px: float, searched: bool
     if sight.outcome == kernel.GONE:
         return "left the window"
     if sight.outcome != kernel.DONE:
-        return "drowned in noise" if sight.outcome == kernel.SINGULAR else "did not converge"
+        covered = last is not None and sight.outcome == kernel.ASTRAY and _misfits(sight)
+        return "crossed by the object" if covered else "did not converge"
     if sight.visibility < (VISIBLE_ANYWHERE if searched and last is not None else VISIBLE):
         return "drowned in noise"
     if sight.position_sigma > sight.radius + math.sqrt(max(sight.variance, 0.0)):
@@ -64,14 +70,14 @@ def _misfits(sight: Sight) -> bool:
 
 def _other(sight: Sight, last: Sight | None, guessed_px: float) -> bool:
     """Whether size or contrast are not those of the sphere last seen (of the guess, at first)."""
-    before, most = (guessed_px, FIRST_SIZE) if last is None else (last.radius, OTHER_SIZE)
-    sigma = math.sqrt(sight.cov[sums.RADIUS, sums.RADIUS]) / sight.radius
-    if abs(math.log(sight.radius / before)) > most + 3.0 * sigma:
-        return True
     if last is None:
-        return False
+        return abs(math.log(sight.radius / guessed_px)) > FIRST_SIZE + SURE * sight.radius_sigma
+    if abs(math.log(sight.radius / last.radius)) > OTHER_SIZE + SURE * math.hypot(
+        sight.radius_sigma, last.radius_sigma
+    ):
+        return True
     (depth, error), (usual, usual_error) = contrast(sight), contrast(last)
-    return abs(depth - usual) > OTHER_CONTRAST * usual + 3.0 * math.hypot(error, usual_error)
+    return abs(depth - usual) > OTHER_CONTRAST * usual + SURE * math.hypot(error, usual_error)
 
 
 def fix_of(sight: Sight, shape: tuple[int, ...], saturated: float) -> Fix:
@@ -108,4 +114,7 @@ def _why_suspect(sight: Sight, shape: tuple[int, ...], saturated: float, misfits
         return "partly covered"
     if misfits:
         return f"misfit: residuals are {100.0 * sight.unlike:.0f} % of the shadow"
+    uneven, standing_out = sight.unevenness
+    if standing_out > OUTSTANDING and uneven > STRUCTURE * contrast(sight)[0]:
+        return f"the beam around it is uneven by {100.0 * uneven:.1f} %"
     return f"position known to {sigma:.2f} px only" if sigma > SUSPECT_SIGMA_PX else ""

@@ -87,7 +87,7 @@ def find_spot_change(rest: Array, sigma: Array, base: Array, places: tuple[Array
         start = np.clip(start, low + 1e-9, high - 1e-9)
         scale = np.array([_scale(name, sides[0]) for name in PARAMETERS[kind]])
         found = least_squares(
-            lambda p: clean(MODELS[kind](p, u[None, :], v[:, None])) - data,
+            lambda p: clean(MODELS[kind](p, u, v)) - data,
             start,
             bounds=(low, high),
             x_scale=scale,

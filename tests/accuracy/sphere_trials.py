@@ -14,7 +14,6 @@ from models.imaging.sphere import SphereTracker
 from tests.accuracy.sphere_image import Sphere, bound, render
 
 NAMES = ("u", "v", "size", "blur")
-PHASES = 8
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,21 @@ def side(radius: float, blur: float) -> int:
 
 
 @cache
-def _truths(radius: float, blur: float, contrast: float, slope: float) -> list[tuple[Sphere, np.ndarray]]:
+def _truths(radius: float, blur: float, contrast: float, slope: float, phases: int) -> list[tuple[Sphere, np.ndarray]]:
     rng, n = np.random.default_rng([1, int(10 * radius), int(10 * blur)]), side(radius, blur)
     spheres = [
         Sphere.of_contrast(
             n / 2 + du, n / 2 + dv, radius, blur, contrast, 1.0, slope_u=slope / n, slope_v=-0.5 * slope / n
         )
-        for du, dv in rng.uniform(-0.5, 0.5, (PHASES, 2))
+        for du, dv in rng.uniform(-0.5, 0.5, (phases, 2))
     ]
     return [(sphere, render(sphere, (n, n))) for sphere in spheres]
 
 
 @cache
-def _bounds(radius: float, blur: float, contrast: float) -> list[dict[str, float]]:
+def _bounds(radius: float, blur: float, contrast: float, phases: int) -> list[dict[str, float]]:
     """At one count per pixel of a perfect detector; they go as the root of the counts."""
-    return [bound(sphere, image.shape) for sphere, image in _truths(radius, blur, contrast, 0.0)]
+    return [bound(sphere, image.shape) for sphere, image in _truths(radius, blur, contrast, 0.0, phases)]
 
 
 def study(
@@ -87,22 +86,23 @@ def study(
     contrast: float = 0.9,
     slope: float = 0.0,
     detector: Detector | None = None,
+    phases: int = 8,
 ) -> Outcome:
-    """Series of ``trials/PHASES`` images each, at as many sub-pixel places, started from a rough guess."""
+    """As many series as ``phases``, each at another place within a pixel and started from a rough guess."""
     rng = np.random.default_rng([2, int(counts), int(10 * radius), int(10 * blur)])
     n = side(radius, blur)
     used = detector or Detector(np.ones((n, n)))
     errors, sigmas, bounds, verdicts = [], [], [], Counter()
-    for k, (unit, image) in enumerate(_truths(radius, blur, contrast, slope)):
+    for k, (unit, image) in enumerate(_truths(radius, blur, contrast, slope, phases)):
         expected = counts * image
         if detector is None:
-            best = {name: value / np.sqrt(counts) for name, value in _bounds(radius, blur, contrast)[k].items()}
+            best = {name: value / np.sqrt(counts) for name, value in _bounds(radius, blur, contrast, phases)[k].items()}
         else:
             at = Sphere(unit.u, unit.v, radius, blur, unit.kappa, counts, unit.slope_u, unit.slope_v)
             best = bound(at, (n, n), used.gain, used.read**2 + 1.0 / 12.0)
         light = used.light() if detector else Light.plain((n, n), variance_per_count=1.0)
         tracker = SphereTracker(light, n / 2, n / 2, radius * rng.uniform(0.8, 1.2), blur * rng.uniform(0.7, 1.4))
-        for _ in range(trials // PHASES):
+        for _ in range(trials // phases):
             counted = used.write(rng, expected) if detector else rng.poisson(expected).astype(np.uint16)
             fix = tracker.look(counted)
             verdicts[fix.verdict.value] += 1

@@ -82,7 +82,9 @@ def test_air_beside_a_tooth() -> None:
     """Stable to 0.14 %: the scatter from projection to projection is the stated σ, and the strip is believed."""
     with h5py.File(data_file("tooth/tooth.h5")) as file:
         data = file["exchange/data"][:, :, :80].astype(float)
-        white, dark = (file[f"exchange/{name}"][:, :, :80].astype(float).mean(axis=0) for name in ("data_white", "data_dark"))
+        white, dark = (
+            file[f"exchange/{name}"][:, :, :80].astype(float).mean(axis=0) for name in ("data_white", "data_dark")
+        )
     fixes = [free_flux(image, Light.of(white, dark, white.shape)) for image in data]
     flux = np.array([fix.values["flux"] for fix in fixes])
     sigma = np.array([fix.sigma["flux"] for fix in fixes])

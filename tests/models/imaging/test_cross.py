@@ -48,16 +48,16 @@ def test_crossing_of_lines():
 
 def test_the_crossing_moves_and_its_sigma_holds():
     rng, follow, errors = np.random.default_rng(1), tracker(), []
-    for k in range(150):
+    for k in range(60):
         column = replace(COLUMN, place=80.37 + 0.7 * math.sin(k / 20.0))
         row = replace(ROW, place=66.71 - 0.5 * math.sin(k / 15.0))
         fix = follow.look(rng.poisson(column.expected() * row.expected().T).astype(np.uint16))
         assert fix.verdict is Verdict.GOOD
         truth = meeting(column, row)
         errors.append([(fix.values[a] - t) / fix.sigma[a] for a, t in zip("uv", truth, strict=True)])
-    # of 150: χ² per degree of freedom is known to 0.12, its mean to 0.08 σ
-    assert np.all(np.abs(np.mean(errors, axis=0)) < 0.3)
-    assert np.all(np.abs(np.mean(np.square(errors), axis=0) - 1.0) < 0.36)
+    # of 60: χ² per degree of freedom is known to 0.18, its mean to 0.13 σ
+    assert np.all(np.abs(np.mean(errors, axis=0)) < 0.42)
+    assert np.all(np.abs(np.mean(np.square(errors), axis=0) - 1.0) < 0.55)
 
 
 def test_one_wire_gone():

@@ -5,6 +5,8 @@ Images come from the oracle of tests/accuracy, which shares no code with the tra
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -25,8 +27,13 @@ def ball(
     return Sphere.of_contrast(u, v, radius, BLUR, contrast, counts)
 
 
+@cache
+def expected(truth: Sphere) -> np.ndarray:
+    return render(truth, (SIDE, SIDE))
+
+
 def picture(truth: Sphere, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).poisson(render(truth, (SIDE, SIDE))).astype(np.uint16)
+    return np.random.default_rng(seed).poisson(expected(truth)).astype(np.uint16)
 
 
 def tracker(light: Light | None = None, u: float = 30.0, v: float = 33.0, radius: float = 5.0) -> SphereTracker:
@@ -39,30 +46,29 @@ def near(fix: Fix, truth: Sphere, sigmas: float = 5.0) -> bool:
 
 @pytest.mark.parametrize(("radius", "blur", "counts"), [(2.0, 0.4, 1000.0), (6.0, 1.0, 20.0), (6.0, 2.5, 20_000.0)])
 def test_variance_is_the_bound_and_sigma_says_so(radius: float, blur: float, counts: float) -> None:
-    """160 trials: 320 squares have 8 % of scatter; three of that is allowed here, the slow study is the judge."""
-    out = study(counts, radius, blur, 160)
+    """160 trials: the mean of 320 squares scatters by 8 %; three of that is allowed here, the slow study is the judge."""
+    out = study(counts, radius, blur, 160, phases=2)
     assert out.verdicts == {"good": 160}
+    assert 2.0 / (1.0 / out.efficiency["u"] + 1.0 / out.efficiency["v"]) > 0.76, str(out)
+    assert 0.76 < 0.5 * (out.chi2["u"] + out.chi2["v"]) < 1.24, str(out)
+    assert 0.66 < out.chi2["size"] < 1.34, str(out)
     for name in "uv":
-        assert out.efficiency[name] > 0.75, str(out)
-        assert 0.7 < out.chi2[name] < 1.3, str(out)
         assert abs(out.bias[name]) < 0.3 * out.bound[name], str(out)
-    assert 0.6 < out.chi2["size"] < 1.4, str(out)
 
 
 @pytest.mark.parametrize("radius", [2.0, 6.0, 20.0])
 @pytest.mark.parametrize("blur", [0.4, 1.0])
 def test_no_place_within_a_pixel_is_favoured(radius: float, blur: float) -> None:
-    """Noise-free images at nine places: what the model of the pixel leaves out must not move the centre by 0.002 px."""
-    for u in (0.0, 0.2, 0.5):
-        for v in (0.0, 0.3, 0.5):
-            truth = Sphere.of_contrast(32.0 + u, 31.0 + v, radius, blur, 0.9, 50_000.0)
-            fix = tracker(u=32.0, v=31.0, radius=radius).look(render(truth, (SIDE, SIDE)))
-            assert fix.verdict is Verdict.GOOD
-            assert abs(fix.values["u"] - truth.u) < 2e-4
-            assert abs(fix.values["v"] - truth.v) < 2e-4
-            assert abs(fix.values["size"] - 2.0 * radius) < 1e-3
-            assert abs(fix.values["blur"] - blur) < 1e-3
-            assert abs(fix.values["contrast"] - 0.9) < 1e-3
+    """Noise-free images at four places: what the model of the pixel leaves out must not move the centre by 0.002 px."""
+    for u, v in ((0.0, 0.0), (0.2, 0.3), (0.25, 0.0), (0.5, 0.5)):
+        truth = Sphere.of_contrast(32.0 + u, 31.0 + v, radius, blur, 0.9, 50_000.0)
+        fix = tracker(u=32.0, v=31.0, radius=radius).look(expected(truth))
+        assert fix.verdict is Verdict.GOOD
+        assert abs(fix.values["u"] - truth.u) < 2e-4
+        assert abs(fix.values["v"] - truth.v) < 2e-4
+        for name, value in (("size", 2.0 * radius), ("blur", blur), ("contrast", 0.9)):
+            # where the image tells little of the shape, the guess has its weight
+            assert abs(fix.values[name] - value) < max(1e-3, 0.03 * fix.sigma[name])
 
 
 def test_misfit_is_one_when_noise_is_as_stated() -> None:
@@ -131,9 +137,8 @@ def test_one_that_leaves_is_lost_and_found_when_it_comes_back() -> None:
 def test_crossed_by_the_object(through: float) -> None:
     """Its edge comes from the left, covers the sphere and goes on; what it leaves of the beam is no even gradient."""
     follower, said = tracker(), []
-    expected = render(ball(), (SIDE, SIDE))
     for seed, edge in enumerate((5, 15, 29, 33, 37, 15, 5)):
-        hidden = expected.copy()
+        hidden = expected(ball()).copy()
         hidden[:, :edge] *= through
         fix = follower.look(np.random.default_rng(seed).poisson(hidden).astype(np.uint16))
         said.append(fix.verdict)
@@ -142,6 +147,19 @@ def test_crossed_by_the_object(through: float) -> None:
     assert said[0] is Verdict.GOOD
     assert Verdict.GOOD not in said[2:5]
     assert said[-1] is Verdict.GOOD
+
+
+@pytest.mark.parametrize(("depth", "edge"), [(0.05, 31), (0.1, 28), (0.3, 35)])
+def test_what_veils_it_in_part_makes_it_suspect(depth: float, edge: int) -> None:
+    """A weak, sharp shadow beside or on the sphere: no gate sees it, and it moves the centre by many σ."""
+    truth = ball(counts=5000.0)
+    follower = tracker()
+    assert follower.look(picture(truth)).verdict is Verdict.GOOD
+    veiled = expected(truth).copy()
+    veiled[:, :edge] *= 1.0 - depth
+    fix = follower.look(np.random.default_rng(2).poisson(veiled))
+    assert fix.verdict is not Verdict.GOOD
+    assert fix.reason
 
 
 def test_saturated() -> None:
@@ -231,11 +249,10 @@ def test_energies_harden_the_beam_without_moving_the_centre() -> None:
     truth = ball(counts=20_000.0)
     soft = Sphere.of_contrast(truth.u, truth.v, RADIUS, BLUR, 0.97, 10_000.0)
     hard = Sphere.of_contrast(truth.u, truth.v, RADIUS, BLUR, 0.3, 10_000.0)
-    expected = render(soft, (SIDE, SIDE)) + render(hard, (SIDE, SIDE))
-    fix = tracker().look(expected)
+    fix = tracker().look(expected(soft) + expected(hard))
     assert abs(fix.values["u"] - truth.u) < 5e-4
     assert abs(fix.values["v"] - truth.v) < 5e-4
-    assert abs(fix.values["size"] - 2.0 * RADIUS) < 0.1
+    assert 0.02 < fix.values["size"] / (2.0 * RADIUS) - 1.0 < 0.05  # so much may hardening mislead the size
 
 
 def test_wrong_input_says_so_in_one_line() -> None:

@@ -209,7 +209,10 @@ def _without_outliers(rest: Array, gain: Array, p: Array, distance: Array, noise
     apart = np.abs(values - median_filter(values, ALIKE, mode="nearest"))
     expected = np.where(distance.ravel()[order] < 0, p[3], p[3] + p[4])
     apart /= np.sqrt(np.maximum(noise[0] + noise[1] * expected, 1e-30) / gain.ravel()[order])
-    usual = max(float(np.median(apart)) / 0.6745, 1.0)
+    near = np.abs(distance.ravel()[order]) < 3.0 * math.sqrt(p[2]) + 2.0
     kept = gain.copy()
-    kept.ravel()[order[apart > OUTLIER * usual]] = 0.0
+    for part in (near, ~near):
+        if part.any():
+            usual = max(float(np.median(apart[part])) / 0.6745, 1.0)
+            kept.ravel()[order[part & (apart > OUTLIER * usual)]] = 0.0
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -225,7 +226,7 @@ class PatchTracker:
             if not place.alive:
                 return None
             reading = place.read(image)
-            if not np.isfinite(reading.du + reading.dv):
+            if not math.isfinite(reading.du + reading.dv):
                 return None
             if abs(reading.du) <= place.reach[0] and abs(reading.dv) <= place.reach[1]:
                 return place, reading
@@ -268,11 +269,11 @@ class PatchTracker:
         return 0.0 if mask is None else float(np.count_nonzero(mask & (self._window.flat > 0))) / max(self._alive, 1)
 
     def _fix(self, ready: _Ready, place: Place, reading: Reading, hidden: float, saturated: float) -> Fix:
-        stated = bool(np.isfinite(self._light.variance_per_count))
+        stated = math.isfinite(self._light.variance_per_count)
         scale = reading.misfit if not stated or reading.misfit > MISFIT_TOLD else 1.0
-        _, amount, u, v = np.sqrt(np.diag(reading.cov) * scale)
+        amount, u, v = (math.sqrt(scale * float(reading.cov[i, i])) for i in (1, 2, 3))
         contrast = ready.texture.contrast
-        sigma = {"u": float(u), "v": float(v), "contrast": float(amount / reading.level * contrast)}
+        sigma = {"u": u, "v": v, "contrast": amount / reading.level * contrast}
         values = {"u": place.u + reading.du, "v": place.v + reading.dv, "contrast": reading.gain * contrast}
         reasons = []
         if max(u, v) > SUSPECT_SIGMA_PX:
@@ -301,5 +302,7 @@ def _readable(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | N
 
 def _significant(reading: Reading) -> bool:
     """Whether the texture is there at all."""
-    sigma = float(np.sqrt(reading.cov[1, 1] * max(reading.misfit, 1e-30)))
-    return bool(reading.level > 0 and reading.gain * reading.level > SIGNIFICANT * sigma)
+    if not reading.level > 0:
+        return False
+    sigma = math.sqrt(float(reading.cov[1, 1]) * max(reading.misfit, 1e-30))
+    return reading.gain * reading.level > SIGNIFICANT * sigma

@@ -22,14 +22,13 @@ def covered(place: Place, reading: Reading, image: NDArray[Any]) -> NDArray[np.b
     Finds what hides less than half of the patch; beyond that, what is usual is the cover. A cover that changes counts by
     less than about twice their noise isn't seen, and does little harm.
     """
-    seen = reading.number > 0
-    if not seen.any():
-        return None
-    mean = np.divide(reading.chi2, reading.number, out=np.zeros_like(reading.chi2), where=seen)
-    usual = float(np.median(mean[seen]))
+    highest = float(reading.blocks.max(initial=0.0))
+    if highest <= 2.0 * reading.misfit:
+        return None  # nearly always; and if half of the blocks stand out, none does
+    usual = float(np.median(reading.blocks[place.looked_at]))
     if place.stated:
         usual = max(usual, 1.0)
-    strange = seen & (mean > COVERED * usual)
+    strange = reading.blocks > COVERED * usual
     if not strange.any():
         return None
     out = np.zeros(image.shape, dtype=bool)

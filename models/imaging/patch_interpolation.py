@@ -30,10 +30,10 @@ class Interpolator:
     Examples
     --------
     >>> smooth = Interpolator(np.exp(-((np.arange(64) / 3.0) ** 2)))
-    >>> x = np.arange(-7, 9)
+    >>> x = np.arange(-9, 11)
     >>> value, slope = smooth.weights(0.25)
     >>> round(float(value @ np.cos(x)), 4), round(float(slope @ np.cos(x)), 4)
-    (0.9689, -0.2474)
+    (0.9689, -0.2476)
     """
 
     def __init__(self, autocovariance: Array) -> None:
@@ -52,7 +52,7 @@ class Interpolator:
         self._gram: Array = np.linalg.inv(self._whole[np.abs(j[:, None] - j[None, :])] + 1e-9 * np.eye(TAPS))
 
     def weights(self, fraction: float) -> tuple[Single, Single]:
-        """Weights of the samples -7…8 for value and derivative at ``fraction`` in [0, 1]."""
+        """Weights of the samples -9…10 for value and derivative at ``fraction`` in [0, 1]."""
         lag = fraction - (np.arange(TAPS) - BEFORE)
         slope = -np.sin(np.multiply.outer(lag, self._omega)) @ (self._omega * self._power)
         return (self._gram @ (np.cos(np.multiply.outer(lag, self._omega)) @ self._power)).astype(np.float32), (

@@ -21,7 +21,7 @@ DIMMEST = 0.02  # expected counts are at least this part of the mean: no pixel i
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _filter_row(row, weights, out):
-    """Correlation of ``row`` with 16 weights, four at a time: out[c] = Σ_k weights[k] row[c + k]."""
+    """Correlation of ``row`` with the weights, four at a time: out[c] = Σ_k weights[k] row[c + k]."""
     for c in range(len(out)):
         out[c] = 0.0
     for k in range(0, TAPS, 4):
@@ -32,7 +32,7 @@ def _filter_row(row, weights, out):
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _filter_rows(rows, first, weights, out):
-    """Correlation of columns with 16 weights: out = Σ_k weights[k] rows[first + k]."""
+    """Correlation of columns with the weights: out = Σ_k weights[k] rows[first + k]."""
     for c in range(len(out)):
         out[c] = 0.0
     for k in range(0, TAPS, 4):
@@ -46,7 +46,7 @@ def _filter_rows(rows, first, weights, out):
 def shifted(canvas, row, column, kv, dv, ku, du, value, along_u, along_v):
     """Texture between its pixels, and its derivatives: fills three (rows, columns) arrays.
 
-    canvas[row + r : row + r + 16, column + c : column + c + 16] are the samples around output pixel (r, c); kv, ku weigh
+    canvas[row + r : row + r + TAPS, column + c : column + c + TAPS] are the samples around output pixel (r, c); kv, ku weigh
     them for the value, dv, du for the derivative.
     """
     rows, columns = value.shape
@@ -296,9 +296,17 @@ def _squares(y, dark, o0, o1, o2, o3, o4, o5, o6, a, weight, out):
         out[c] = weight[c] * e * e
 
 
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _sum(a, first, last):
+    s = np.float32(0)
+    for c in range(first, last):
+        s += a[c]
+    return s
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def residuals(window, dark, top, left, every, sample, weight, level, amount, du, dv, high, wide, out):
-    """Σ residual²/relative variance per block of ``high`` sampled rows × ``wide`` columns: adds to out."""
+    """Σ residual²/relative variance per block of ``high`` sampled rows × ``wide`` columns: fills out."""
     power, line = np.empty(COLUMNS - 1), np.empty(sample.shape[2], np.float32)
     _powers(du, dv, power)
     a = np.empty(SECOND, np.float32)
@@ -306,6 +314,7 @@ def residuals(window, dark, top, left, every, sample, weight, level, amount, du,
     for j in range(SECOND - 1):
         a[1 + j] = amount * power[j]
     rows, columns = sample.shape[1], sample.shape[2]
+    out[:] = 0.0
     for n in range(rows):
         r = top + every // 2 + n * every
         _squares(
@@ -313,10 +322,27 @@ def residuals(window, dark, top, left, every, sample, weight, level, amount, du,
             sample[3, n], sample[4, n], sample[5, n], sample[6, n], a, weight[n], line,
         )  # fmt: skip
         for b in range(out.shape[1]):
-            total = 0.0
-            for c in range(b * wide, min(columns, (b + 1) * wide)):
-                total += line[c]
-            out[n // high, b] += total
+            out[n // high, b] += _sum(line, b * wide, min(columns, (b + 1) * wide))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def measure(
+    window, dark, top, left, stored, zero, table, inverse, own, lent, per_count, every, sample, weight, high, wide, blocks, cov
+):  # fmt: skip
+    """An image read at a place: level, amount, du, dv, largest count; fills the residuals of the blocks and cov (4, 4).
+
+    ``per_count`` is the variance per count, own and lent the covariances of the answers: per count and level, per level².
+    """
+    s, largest = answers(window, top, left, stored)
+    jacobian = np.empty((4, 4))
+    level, amount, du, dv = solve(s - zero, table, inverse, jacobian)
+    if np.abs(np.linalg.det(jacobian)) > 0.0:
+        back = np.linalg.inv(jacobian)
+        cov[:] = back @ (per_count * level * own + level * level * lent) @ back.T
+    else:
+        cov[:] = np.inf
+    residuals(window, dark, top, left, every, sample, weight, level, amount, du, dv, high, wide, blocks)
+    return level, amount, du, dv, largest
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -80,8 +80,8 @@ class Reading:
         Of level, level · gain, du, dv, for the noise that was stated.
     top : float
         Largest raw count.
-    chi2, number : (blocks, blocks) array
-        Σ residual² over its variance, and of how many pixels.
+    blocks : (down, across) array
+        Mean squared residual over its variance, block by block; 0 where no pixel is looked at.
     misfit : float
         The same over all of them, per degree of freedom.
     """
@@ -92,8 +92,7 @@ class Reading:
     dv: float
     cov: Array
     top: float
-    chi2: Array
-    number: Array
+    blocks: Array
     misfit: float
 
 
@@ -193,40 +192,39 @@ class Place:
         side = max(BLOCK_PX, min(count * self._every, columns) // BLOCKS)
         self._high, self._wide = max(1, side // self._every, -(-BLOCK_SAMPLES // side)), side
         alive = (self._weight > 0).astype(float)
-        self._number = np.add.reduceat(
+        number = np.add.reduceat(
             np.add.reduceat(alive, np.arange(0, count, self._high), axis=0), np.arange(0, columns, self._wide), axis=1
         )
+        self.looked_at = number > 0
+        self._share = np.divide(1.0, number, out=np.zeros_like(number), where=self.looked_at)
+        self._degrees = max(float(number.sum()) * (1.0 - 4.0 / self.alive), 1.0)
 
     def read(self, image: NDArray[Any]) -> Reading:
         """Shift, brightness and contrast of an image against the texture at this place."""
-        s, top = patch_kernel.answers(image, *self._corner, self._stored)
-        jacobian = np.empty((4, 4))
-        level, amount, du, dv = patch_kernel.solve(s - self._zero, self._answer, self._inverse, jacobian)
-        noise = self._per_count * level * self._own + level**2 * self._lent
-        try:
-            inverse = np.linalg.inv(jacobian)
-        except np.linalg.LinAlgError:
-            inverse = np.full((4, 4), np.inf)
-        total = np.zeros_like(self._number)
-        patch_kernel.residuals(
+        total, cov = np.empty_like(self._share), np.empty((4, 4))
+        level, amount, du, dv, top = patch_kernel.measure(
             image,
             self.window.dark,
             *self._corner,
+            self._stored,
+            self._zero,
+            self._answer,
+            self._inverse,
+            self._own,
+            self._lent,
+            self._per_count,
             self._every,
             self._sample,
             self._weight,
-            level,
-            amount,
-            du,
-            dv,
             self._high,
             self._wide,
             total,
+            cov,
         )
-        total /= self._per_count * level if level else 1.0
-        misfit = float(total.sum() / max(self._number.sum() * (1.0 - 4.0 / self.alive), 1.0))
-        gain = amount / level if level else 0.0
-        return Reading(level, gain, du, dv, inverse @ noise @ inverse.T, float(top), total, self._number, misfit)
+        scale = self._per_count * level if level else 1.0
+        misfit = float(total.sum()) / (scale * self._degrees)
+        total *= self._share / scale
+        return Reading(level, amount / level if level else 0.0, du, dv, cov, float(top), total, misfit)
 
     def block(self, down: int, across: int) -> tuple[slice, slice, slice]:
         """Rows and columns of the window that a block of residuals stands for, and which of the rows looked at."""

@@ -14,7 +14,7 @@ from models.imaging.light import Light
 from models.imaging.patch_interpolation import Interpolator, Single
 from models.imaging.patch_reference import Reference
 
-MARGIN = 20  # px of texture beyond the window's edges, for the interpolating filters
+MARGIN = 14  # px of texture beyond the window's edges, for the interpolating filters
 SURROUND = 32  # px of texture beyond the window's edges, for the noise filter
 LAG_PX = 8.0  # largest σ of the lag window: spectra are smoothed over 1/(2π · this) cycles per px
 MARGINAL_LAG_PX = 24.0  # the same for interpolation, which must not take the texture for a shorter one

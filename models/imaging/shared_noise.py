@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.estimate import Array
 from models.imaging.blocks import Blocks
@@ -12,8 +13,8 @@ from models.imaging.blocks import Blocks
 CHI2_MEDIAN = 0.4549  # of χ² with one degree of freedom
 SIDE = 4  # px; blocks whose means are compared
 LAG = 3  # px; noise shared over more is structure
-LEVELLED = 32  # px; blocks whose mean is taken off first, so that what changes slowly is no noise
-MOST = 512  # px; a larger window is known well enough from so many rows and columns in its middle
+LEVELLED = (20, 32)  # px; least and largest side of blocks from which a plane is taken off: slow changes are no noise
+MOST = 256  # px; a larger window is known well enough from so many rows and columns in its middle
 
 
 def shared_noise(rest: Array, variance: Array) -> float:
@@ -41,10 +42,7 @@ def shared_noise(rest: Array, variance: Array) -> float:
     seen = np.isfinite(white)
     if np.count_nonzero(seen) < 4 * (2 * LAG + 1) ** 2:
         return 1.0
-    white = np.where(seen, white, 0.0)
-    blocks = Blocks.of((white.shape[0], white.shape[1]), LEVELLED)
-    count = blocks.sum(seen.astype(float))
-    white = np.where(seen, white - blocks.spread(blocks.sum(white) / np.maximum(count, 1.0)), 0.0)
+    white, seen, side = _levelled(np.where(seen, white, 0.0), seen)
     mask = seen.astype(float)
     rows, columns = white.shape
     power, trials = 0.0, 0.0
@@ -58,8 +56,29 @@ def shared_noise(rest: Array, variance: Array) -> float:
             twice = 1.0 if down == right == 0 else 2.0
             power += twice * float((white[here] * white[there]).sum()) / pairs
             trials += 2.0 * twice / pairs
-    power /= 1.0 - min((2 * LAG + 1) ** 2 / blocks.side**2, 0.5)  # taking off the means took some of it
+    power /= 1.0 - min(3.0 * (2 * LAG + 1) ** 2 / side**2, 0.5)  # taking off the planes took some of it
     return power if power > 1.0 + 3.0 * math.sqrt(trials) else 1.0
+
+
+def _levelled(white: Array, seen: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_], int]:
+    """Values of the pixels in blocks, less a plane over each block; which of them are seen; the blocks' side."""
+    rows, columns = white.shape
+    least = min(LEVELLED[0], rows, columns)
+    sides = range(least, min(LEVELLED[1], rows, columns) + 1)
+    side = max(sides, key=lambda n: ((rows // n * n) * (columns // n * n), n))
+    count = (rows // side, columns // side)
+    cut = (slice(0, count[0] * side), slice(0, count[1] * side))
+    shape = (count[0], side, count[1], side)
+    value, mask = white[cut].reshape(shape), seen[cut].reshape(shape).astype(float)
+    x = np.arange(side) - (side - 1) / 2.0
+    down, across = x[:, None, None], x
+    total = np.maximum(mask.sum(axis=(1, 3), keepdims=True), 1.0)
+    plane = (value * mask).sum(axis=(1, 3), keepdims=True) / total
+    for slope in (down, across):
+        by = (value * mask * slope).sum(axis=(1, 3), keepdims=True)
+        plane = plane + slope * by / np.maximum((mask * slope**2).sum(axis=(1, 3), keepdims=True), 1.0)
+    flat = (value - plane) * mask
+    return flat.reshape(white[cut].shape), seen[cut], side
 
 
 def neighbours_noise(rest: Array, variance: Array) -> float:

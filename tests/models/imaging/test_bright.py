@@ -67,7 +67,7 @@ def test_no_beam_dead_windows_and_saturation() -> None:
 
 
 def test_structure_is_found_with_its_size() -> None:
-    """Half a per cent along v: rms 0.29 %/2; and nothing where nothing is (3 σ in 120 images at most twice)."""
+    """1 % along v has a rms of 0.29 %; and nothing where nothing is (3 σ in 120 images at most twice)."""
     rng = np.random.default_rng(4)
     light = Light.plain(SHAPE, variance_per_count=1.0)
     slope = 1 + 0.01 * (np.arange(SHAPE[0])[:, None] / SHAPE[0] - 0.5)
@@ -106,7 +106,7 @@ def test_flux_of_k11_rises() -> None:
 
 
 def test_no_structure_between_neighbours_of_i13() -> None:
-    """Its freest part (above the sample, between its container's walls) falls by less than 0.4 % in 103 s, as the ion chamber's."""
+    """Its freest part, above the sample, falls by less than 0.4 % in 103 s, as the ion chamber's current does."""
     folder = data_file("i13/image_test/tiffs")
     rows, columns = slice(0, 24), slice(60, 100)
     flat, dark = (tifffile.imread(folder.parent / f"{name}_00001.tiff")[rows, columns] for name in ("flat", "dark"))

@@ -118,7 +118,7 @@ def test_wrong_input_is_one_line() -> None:
 
 
 def test_k11_rises_evenly() -> None:
-    """First against last flats: +1.52 % within 0.05, no tilt, no structure; halves of either: nothing but the beam's own drift."""
+    """First against last flats: +1.52 % within 0.05, no tilt, no structure; odd against even ones: nothing."""
     with h5py.File(data_file("k11/k11-18014/k11-18014-imaging.h5")) as file:
         frames = file["entry/detector/detector"]
         first, last = frames[:50].astype(float), frames[-100:-50].astype(float)

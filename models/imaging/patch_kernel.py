@@ -327,7 +327,8 @@ def residuals(window, dark, top, left, every, sample, weight, level, amount, du,
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def measure(
-    window, dark, top, left, stored, zero, table, inverse, own, lent, per_count, every, sample, weight, high, wide, blocks, cov
+    window, dark, top, left, stored, zero, table, inverse, own, lent, per_count, every, sample, weight, high, wide,
+    blocks, cov,
 ):  # fmt: skip
     """An image read at a place: level, amount, du, dv, largest count; fills the residuals of the blocks and cov (4, 4).
 

@@ -4,7 +4,8 @@ Expected counts above dark of a pixel (x columns, y rows from the middle of the 
 
     m = flat (b₀ + b₁ x + b₂ y) (1 - A(u, v; R, σ², ln κ)),   variance = per_count · m + read_variance
 
-with A from a table made at a shape near by and carried on linearly in R, σ² and ln κ. Sums are ``F = Σ ∇m ∇m'/variance`` and
+with A from a table made at a shape near by and carried on linearly in R, σ² and ln κ; in the variance it stays the table's, so
+that a step along a given table ends where it should. Sums are ``F = Σ ∇m ∇m'/variance`` and
 ``g = Σ ∇m (n - m)/variance``. Pixels so far from the sphere that no shadow reaches them depend on b alone, linearly: their
 sums are taken once, the others at each step.
 
@@ -140,8 +141,9 @@ def _take(counts, flat, du, dv, pixel):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _shade(table, du, dv, dr, dt, dk, rho, shadow, D):
-    """Attenuation of the pixels ``du``, ``dv`` away from the centre, and its derivatives by u, v, R, σ², ln κ into ``D``."""
+def _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, D):
+    """Attenuation of the pixels ``du``, ``dv`` away from the centre: the table's own, ``firm``, and the one carried on from
+    it, ``shadow``; its derivatives by u, v, R, σ², ln κ into ``D``."""
     last, count = np.uint32(len(table) - 1), len(du)
     for c in range(count):
         rho[c] = np.sqrt(du[c] * du[c] + dv[c] * dv[c])
@@ -149,13 +151,8 @@ def _shade(table, du, dv, dr, dt, dk, rho, shadow, D):
         k = min(np.uint32(rho[c] * PER_PX + 0.5), last)  # at the last node it is 0
         node, beside = table[k], rho[c] - k * (1.0 / PER_PX)
         bend = beside * node[HALF_CURVATURE]
-        shadow[c] = (
-            node[ATTENUATION]
-            + beside * (node[SLOPE] + bend)
-            + dr * node[BY_RADIUS]
-            + dt * node[BY_VARIANCE]
-            + dk * node[BY_OPACITY]
-        )
+        firm[c] = node[ATTENUATION] + beside * (node[SLOPE] + bend)
+        shadow[c] = dr * node[BY_RADIUS] + dt * node[BY_VARIANCE] + dk * node[BY_OPACITY]
         D[0, c] = node[SLOPE] + 2.0 * bend
         D[1, c] = node[FOURFOLD]
         D[2, c] = node[BY_RADIUS]
@@ -163,14 +160,15 @@ def _shade(table, du, dv, dr, dt, dk, rho, shadow, D):
         D[4, c] = node[BY_OPACITY]
     for c in range(count):
         uu, vv = du[c] * du[c], dv[c] * dv[c]
-        shadow[c] += D[1, c] * ((uu + vv) ** 2 - 8.0 * uu * vv)  # ρ⁴ cos 4φ
+        firm[c] += D[1, c] * ((uu + vv) ** 2 - 8.0 * uu * vv)  # ρ⁴ cos 4φ
+        shadow[c] += firm[c]
         steep = -D[0, c] / max(rho[c], 1e-9)
         D[0, c] = steep * du[c]
         D[1, c] = steep * dv[c]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, shadow, weight, D, W, F, g, told):
+def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, firm, shadow, weight, D, W, F, g, told):
     """Add pixels to F and g, their ∂m standing in ``D`` but for the light; and to Σw r², pixels, gated, signal²/noise²."""
     used = seen = signal = 0.0
     count = len(counts)
@@ -178,7 +176,7 @@ def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, sha
         f, x, y = flat[c], at[0] + at[1] * du[c], at[2] + at[3] * dv[c]
         beam = f * (light[0] + light[1] * x + light[2] * y)
         passed = 1.0 - shadow[c]
-        variance = per_count * beam * max(passed, DARKEST) + read_variance
+        variance = per_count * beam * max(1.0 - firm[c], DARKEST) + read_variance
         r = counts[c] - beam * passed
         there = 1.0 if f > 0.0 else 0.0
         limit = GATE * GATE * (variance + FEW * per_count * per_count) + slack * beam * beam
@@ -229,7 +227,7 @@ def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, l
     F[:], g[:] = 0.0, 0.0
     told[CHI2 : SIGNAL + 1] = 0.0
     most = max(BLOCK, columns)
-    pixel, D, W = np.empty((7, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
+    pixel, D, W = np.empty((8, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
     at = np.array([(p[U] - middle) / columns, 1.0 / columns, (p[V] - centre) / rows, 1.0 / rows])
     filled = 0
     top, bottom = max(int(np.ceil(v - reach)), 0), min(int(np.floor(v + reach)), rows - 1)
@@ -240,10 +238,10 @@ def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, l
             _take(counts[i, first:end], flat[i, first:end], first - p[U], i - p[V], pixel[:, filled:])
             filled += end - first
         if filled and (i == bottom or filled + columns > most):
-            n, f, du, dv, rho, shadow, weight = pixel[:, :filled]
-            _shade(table, du, dv, dr, dt, dk, rho, shadow, D)
+            n, f, du, dv, rho, firm, shadow, weight = pixel[:, :filled]
+            _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, D)
             slack = 1.0 if loose else 0.0
-            _weigh(n, f, du, dv, at, p[LIGHT:], slack, per_count, read_variance, shadow, weight, D, W, F, g, told)
+            _weigh(n, f, du, dv, at, p[LIGHT:], slack, per_count, read_variance, firm, shadow, weight, D, W, F, g, told)
             filled = 0
     for a in range(SIZE):
         for b in range(a):

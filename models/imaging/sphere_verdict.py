@@ -19,7 +19,7 @@ OUTSTANDING, STRUCTURE = (
     0.003,
 )  # σ of structure in the free beam, and its rms as a share of the contrast: both beyond
 SOME_SATURATED = 0.01  # share of the pixels
-OTHER_SIZE, OTHER_CONTRAST = 0.25, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
+OTHER_SIZE, OTHER_CONTRAST = 0.4, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
 SURE = 4.0  # σ of what is compared, on top
 FIRST_SIZE = 0.7  # in the ln of the radius, from the starting guess
 EDGE_SIGMA = 2.0  # blur beyond the radius that must be in the window

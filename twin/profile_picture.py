@@ -69,7 +69,7 @@ def profile_svg(profiles: MeanProfiles, found: Sharpening, name: str) -> str:
         parts.append(f'<text x="{place:.1f}" y="{TOP + tall + 18}" text-anchor="middle" font-size="11">{label}</text>')
     parts.append(
         f'<text x="{LEFT + wide / 2:.0f}" y="{HEIGHT - 14}" text-anchor="middle" font-size="11">'
-        "distance along the normal [px]; counts relative to the brightness beside the marker</text>"
+        "distance from the shadow's middle along the normal [px]; counts relative to the brightness beside it</text>"
     )
     for colour, (x, y, sigma) in curves:
         outline = np.concatenate([np.stack([x, y + 2 * sigma]), np.stack([x, y - 2 * sigma])[:, ::-1]], axis=1)
@@ -99,11 +99,12 @@ def _words(measured: Blurred) -> str:
 
 
 def _shown(profile: Profile, measured: Blurred, reach: float) -> tuple[Array, Array, Array]:
-    """Distance, value and σ of the bins in the picture, relative to the brightness beside the marker."""
+    """Distance from the shadow's middle, value and σ of the bins in the picture, relative to the brightness beside it."""
     thin = profile.thinned(max(1, round(1.0 / PER_PIXEL / profile.width)))
-    seen = np.isfinite(thin.sigma) & (np.abs(thin.distance) <= reach)
+    distance = thin.distance - measured.place_px
+    seen = np.isfinite(thin.sigma) & (np.abs(distance) <= reach)
     bright = float(np.nanmax(measured.fitted.value))
-    return thin.distance[seen], thin.value[seen] / bright, thin.sigma[seen] / bright
+    return distance[seen], thin.value[seen] / bright, thin.sigma[seen] / bright
 
 
 def _points(x: Array, y: Array) -> str:

@@ -22,6 +22,7 @@ LEAST_SIDE = 4  # px; smaller blocks share a scintillator's noise with their nei
 COUNTS = 400.0  # least photons in a block: a ratio of fewer is skewed
 OUTLIER = 8.0  # robust σ; a pixel whose ratio is that far from its block's is faulty in one of the images
 SMALL = 3  # px; in smaller blocks a faulty pixel isn't told by the block's median
+LEAST_NOISE = 1e-9  # of the counts: an image against itself has none
 ROUGHNESS = 6.0  # variance of the noise's mean square times the differences it is from, which share blocks (simulated)
 
 
@@ -109,6 +110,7 @@ def bright_ratio(
             excess, unsure = shared, shared_unsure
         elif known and excess < 1.0 + 3.0 * unsure:
             excess, unsure = 1.0, 0.0
+        excess = max(excess, LEAST_NOISE)
         noise = per_count * excess
         ratio, sigma = _ratio(sums, read * excess, noise, frames, reference_frames)
         level, cov = _fit(base[:, seen], ratio.ravel()[seen], sigma.ravel()[seen])

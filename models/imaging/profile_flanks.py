@@ -27,6 +27,8 @@ class Blurred:
         σ of the Gaussian beside the pixel aperture, and its error [px].
     width_10_90 : (float, float)
         Mean of the two flanks, and its σ [px].
+    place_px : float
+        Middle of the shadow in the profile [px].
     contrast : float
         Depth of the shadow over the brightness beside it [1].
     fitted : Profile
@@ -37,6 +39,7 @@ class Blurred:
 
     blur: tuple[float, float]
     width_10_90: tuple[float, float]
+    place_px: float
     contrast: float
     fitted: Profile
     transfer: Transfer | None
@@ -70,6 +73,7 @@ def measured_flanks(profile: Profile, p: Array, variance: float, blur: tuple[flo
     return Blurred(
         blur,
         (0.5 * sum(widths), 0.5 * math.hypot(*errors)),
+        float(place),
         (bright - floor) / bright,
         Profile(profile.distance, fitted, profile.sigma),
         _flanks(seen, rest, p, variance, float(np.abs(profile.distance).max()), radius),

@@ -66,6 +66,14 @@ def test_no_beam_dead_windows_and_saturation() -> None:
     assert FreeWindow(light).look(some).values == fix.values
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 5), (1, 200), (200, 1), (8, 8)])
+def test_odd_windows_are_answered(shape: tuple[int, int]) -> None:
+    light = Light.plain(shape)
+    for image in (np.zeros(shape), np.full(shape, np.nan), -np.ones(shape), np.full(shape, 7.0)):
+        fix = free_flux(image, light)
+        assert fix.verdict is Verdict.GOOD or fix.reason
+
+
 def test_structure_is_found_with_its_size() -> None:
     """1 % along v has a rms of 0.29 %; and nothing where nothing is (3 σ in 120 images at most twice)."""
     rng = np.random.default_rng(4)

@@ -117,6 +117,13 @@ def test_wrong_input_is_one_line() -> None:
         bright_ratio(np.ones((20, 30)), np.ones((20, 30)), light)
 
 
+def test_an_image_against_itself() -> None:
+    image = np.random.default_rng(1).poisson(100.0, (40, 50))
+    found = bright_ratio(image, image, Light.plain((40, 50)))
+    assert found.factor == pytest.approx(1.0, abs=1e-6)
+    assert found.spot is None
+
+
 def test_k11_rises_evenly() -> None:
     """First against last flats: +1.52 % within 0.05, no tilt, no structure; odd against even ones: nothing."""
     with h5py.File(data_file("k11/k11-18014/k11-18014-imaging.h5")) as file:

@@ -159,6 +159,16 @@ def test_what_is_no_straight_edge_is_told() -> None:
     assert cut.verdict is not Verdict.GOOD
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (4, 4), (1, 200), (200, 1), (8, 8)])
+def test_odd_windows_are_answered(shape: tuple[int, int]) -> None:
+    light = Light.plain(shape)
+    step = np.where(np.arange(shape[1]) < shape[1] // 2, 100.0, 300.0) * np.ones(shape)
+    for image in (np.zeros(shape), np.full(shape, np.nan), -np.ones(shape), np.full(shape, 65535, np.uint16), step):
+        fix = edge_fix(image, light)
+        assert fix.verdict is not Verdict.GOOD
+        assert fix.reason
+
+
 def test_too_few_counts_for_the_modulation_tell_none() -> None:
     rng = np.random.default_rng(2)
     fix = edge_fix(counted(rng, rendered(SHAPE, 7.0, 0.0, [(1.0, 0.0, 1.0)]), 30.0), light())

@@ -47,7 +47,7 @@ def calibrated(found: list[BrightChange], expected: dict[str, float]) -> None:
 
 def test_growth() -> None:
     rng = np.random.default_rng(1)
-    found = [change(rng, beam(0.02, (60, 50), 15), beam(0.03, (60, 50), 15)) for _ in range(12)]
+    found = [change(rng, beam(0.02, (60, 50), 15), beam(0.03, (60, 50), 15)) for _ in range(8)]
     assert {one.spot.kind for one in found if one.spot} == {Kind.GROWN}
     assert all(one.spot for one in found)
     calibrated(found, {"spot_u": 60.0, "spot_v": 50.0, "spot_width": 15.0, "spot_growth": 0.0098, "factor": 1.01})
@@ -59,7 +59,7 @@ def test_growth() -> None:
 
 def test_a_small_motion_tells_height_times_way_only() -> None:
     rng = np.random.default_rng(2)
-    found = [change(rng, beam(0.05, (60, 50), 15), beam(0.05, (64, 52), 15)) for _ in range(12)]
+    found = [change(rng, beam(0.05, (60, 50), 15), beam(0.05, (64, 52), 15)) for _ in range(8)]
     assert {one.spot.kind for one in found if one.spot} == {Kind.MOVED}
     calibrated(found, {"spot_dipole_u": 0.2, "spot_dipole_v": 0.1, "spot_u": 62.0, "spot_v": 51.0})
     values = found[0].fix().values
@@ -70,7 +70,7 @@ def test_a_small_motion_tells_height_times_way_only() -> None:
 
 def test_a_motion_beyond_its_width_tells_both() -> None:
     rng = np.random.default_rng(3)
-    found = [change(rng, beam(0.05, (40, 50), 12), beam(0.06, (100, 75), 12)) for _ in range(10)]
+    found = [change(rng, beam(0.05, (40, 50), 12), beam(0.06, (100, 75), 12)) for _ in range(8)]
     assert {one.spot.kind for one in found if one.spot} == {Kind.BOTH}
     calibrated(
         found,

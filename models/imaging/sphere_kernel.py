@@ -41,17 +41,17 @@ DONE, BENT, GONE, ASTRAY, SINGULAR = range(5)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve(F, g, step):
-    """Step with F step = g by Cholesky's decomposition of the scaled matrix; False where F is not positive."""
+def _solve(info, g, step):
+    """Step with ``info step = g`` by Cholesky's decomposition of the scaled matrix; False where it is not positive."""
     n = len(g)
     L, scale = np.zeros((n, n)), np.empty(n)
     for a in range(n):
-        if not F[a, a] > 0.0:
+        if not info[a, a] > 0.0:
             return False
-        scale[a] = 1.0 / np.sqrt(F[a, a])
+        scale[a] = 1.0 / np.sqrt(info[a, a])
     for a in range(n):
         for b in range(a + 1):
-            total = F[a, b] * scale[a] * scale[b]
+            total = info[a, b] * scale[a] * scale[b]
             for k in range(b):
                 total -= L[a, k] * L[b, k]
             if a > b:
@@ -76,15 +76,15 @@ def _solve(F, g, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bounded(F, g, p, step):
+def _bounded(info, g, p, step):
     """The step, σ² not falling below LEAST_VARIANCE: there it stays, and the others make the best of it."""
-    if not _solve(F, g, step):
+    if not _solve(info, g, step):
         return False
     if p[VARIANCE] + step[VARIANCE] >= LEAST_VARIANCE:
         return True
-    left, rest, held = F.copy(), g.copy(), LEAST_VARIANCE - p[VARIANCE]
+    left, rest, held = info.copy(), g.copy(), LEAST_VARIANCE - p[VARIANCE]
     for a in range(SIZE):
-        rest[a] -= F[a, VARIANCE] * held
+        rest[a] -= info[a, VARIANCE] * held
         left[a, VARIANCE] = left[VARIANCE, a] = 0.0
     left[VARIANCE, VARIANCE] = 1.0
     rest[VARIANCE] = held
@@ -92,7 +92,7 @@ def _bounded(F, g, p, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _bend(off, F, width):
+def _bend(off, info, width):
     """By how many σ at most the tangent is wrong that far ``off`` (u, v, R, σ², ln κ) the point where it touches.
 
     An error e of the expectation shifts no parameter by more than √(Σ e²/variance) of its σ (Cauchy and Schwarz). Its size,
@@ -102,29 +102,29 @@ def _bend(off, F, width):
     total = 0.0
     for k in range(LIGHT):
         ratio = 0.71 / width if k < VARIANCE else 1.0 / width**2 if k == VARIANCE else 1.0
-        total += np.sqrt(0.5 * off[k] * off[k] * ratio * np.sqrt(F[k, k]))
+        total += np.sqrt(0.5 * off[k] * off[k] * ratio * np.sqrt(info[k, k]))
     return total * total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _join(F, g, far_F, far_g, light, p, prior):
+def _join(info, g, far_F, far_g, light, p, prior):
     """Add far pixels, whose sums were taken at ``light``, and prior to the near ones."""
     for a in range(3):
         g[LIGHT + a] += far_g[a]
         for b in range(3):
-            F[LIGHT + a, LIGHT + b] += far_F[a, b]
+            info[LIGHT + a, LIGHT + b] += far_F[a, b]
             g[LIGHT + a] -= far_F[a, b] * (p[LIGHT + b] - light[b])
         g[RADIUS + a] += (prior[a, 0] - p[RADIUS + a]) / prior[a, 1]
-        F[RADIUS + a, RADIUS + a] += 1.0 / prior[a, 1]
+        info[RADIUS + a, RADIUS + a] += 1.0 / prior[a, 1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, trust, F, told):
+def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, trust, info, told):
     """Take steps from ``p`` (8,), in place, until they stand still.
 
     prior: (3, 2) mean and variance of R, σ², ln κ. usual: χ² per near pixel of a sphere that is where it is expected, so that
     one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. trust:
-    share of a step that is taken, below 1 where steps have been seen to swing. F (8, 8) becomes the information, prior
+    share of a step that is taken, below 1 where steps have been seen to swing. info (8, 8) becomes the information, prior
     included; told (TOLD,) the sums named above.
 
     Returns DONE; BENT: the shape has left what the table's tangent covers, come back with another table; GONE: left the
@@ -147,7 +147,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
             u, v = p[U], p[V]
             light[:] = p[LIGHT:]
             far(counts, flat, u, v, reach, light, per_count, read_variance, loose, far_F, far_g, told)
-        near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, loose, F, g, told)
+        near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, loose, info, g, told)
         if np.isfinite(usual):
             seen = told[PIXELS] + told[GATED]
             if (
@@ -157,8 +157,8 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
             ):
                 return ASTRAY
             usual = np.inf
-        _join(F, g, far_F, far_g, light, p, prior)
-        if not _bounded(F, g, p, step):
+        _join(info, g, far_F, far_g, light, p, prior)
+        if not _bounded(info, g, p, step):
             return SINGULAR
         length, turn = 0.0, 0.0
         for a in range(SIZE):
@@ -178,7 +178,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         ):
             share = min(share, most / max(abs(step[a]), 1e-30))
         whole = share == 1.0
-        still = whole and length < 100.0 and abs(step[LIGHT]) < 0.003 * p[LIGHT] and _bend(step, F, edge) < STILL
+        still = whole and length < 100.0 and abs(step[LIGHT]) < 0.003 * p[LIGHT] and _bend(step, info, edge) < STILL
         for a in range(SIZE):
             p[a] += (1.0 if still else share * trust) * step[a]
         if not (-0.5 <= p[U] <= columns - 0.5 and -0.5 <= p[V] <= rows - 0.5):
@@ -186,7 +186,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         if not p[LIGHT] > 0.0:
             return ASTRAY
         off[RADIUS:] = p[RADIUS:LIGHT] - shape
-        if _bend(off, F, edge) > BEND:
+        if _bend(off, info, edge) > BEND:
             return BENT
         if loose and (still or (whole and abs(step[U]) + abs(step[V]) + abs(step[RADIUS]) < 0.1 * edge)):
             loose, u = False, np.inf

@@ -4,10 +4,10 @@ Expected counts above dark of a pixel (x columns, y rows from the middle of the 
 
     m = flat (b₀ + b₁ x + b₂ y) (1 - A(u, v; R, σ², ln κ)),   variance = per_count · m + read_variance
 
-with A from a table made at a shape near by and carried on linearly in R, σ² and ln κ; in the variance it stays the table's, so
-that a step along a given table ends where it should. Sums are ``F = Σ ∇m ∇m'/variance`` and
-``g = Σ ∇m (n - m)/variance``. Pixels so far from the sphere that no shadow reaches them depend on b alone, linearly: their
-sums are taken once, the others at each step.
+with A from a table made at a shape near by and carried on linearly in R, σ² and ln κ; in the variance it stays the
+table's, so that a step along a given table ends where it should. Sums are ``F = Σ ∇m ∇m'/variance`` and ``g = Σ ∇m (n
+- m)/variance``. Pixels so far from the sphere that no shadow reaches them depend on b alone, linearly: their sums are
+taken once, the others at each step.
 
 A pixel farther than ``GATE`` σ from its expectation is left out. While the sphere is still being approached ("loose") only
 one that no sphere, and no gradient, explains is.
@@ -92,11 +92,11 @@ def _lag(strip, told):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, F, g, told):
-    """Sums over the pixels farther than ``reach`` from (u, v): F (3, 3), g (3,) at ``light``, and what is told."""
+def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, info, g, told):
+    """Sums over the pixels farther than ``reach`` from (u, v): info (3, 3), g (3,) at ``light``, and what is told."""
     rows, columns = counts.shape
     middle, centre = 0.5 * (columns - 1), 0.5 * (rows - 1)
-    F[:], g[:] = 0.0, 0.0
+    info[:], g[:] = 0.0, 0.0
     told[FAR_CHI2:] = 0.0
     strip, line = np.zeros((2, columns)), np.empty(8)
     slack = UNEVEN * UNEVEN if loose else 0.0
@@ -112,12 +112,12 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, F, g,
         for a, b in ((0, first), (last, columns)):
             n, f, x0, part = counts[i, a:b], flat[i, a:b], (a - middle) / columns, strip[:, a:b]
             _far_row(n, f, x0, 1.0 / columns, base, slope, per_count, read_variance, slack, part, line)
-        F[0, 0] += line[0]
-        F[0, 1] += line[1]
-        F[1, 1] += line[2]
-        F[0, 2] += line[0] * y
-        F[1, 2] += line[1] * y
-        F[2, 2] += line[0] * y * y
+        info[0, 0] += line[0]
+        info[0, 1] += line[1]
+        info[1, 1] += line[2]
+        info[0, 2] += line[0] * y
+        info[1, 2] += line[1] * y
+        info[2, 2] += line[0] * y * y
         g[0] += line[3]
         g[1] += line[4]
         g[2] += line[3] * y
@@ -126,7 +126,7 @@ def far(counts, flat, u, v, reach, light, per_count, read_variance, loose, F, g,
         told[FAR_GATED] += line[7]
         if i % STRIP == STRIP - 1 or i == rows - 1:
             _lag(strip, told)
-    F[1, 0], F[2, 0], F[2, 1] = F[0, 1], F[0, 2], F[1, 2]
+    info[1, 0], info[2, 0], info[2, 1] = info[0, 1], info[0, 2], info[1, 2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -141,9 +141,9 @@ def _take(counts, flat, du, dv, pixel):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, D):
+def _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, slopes):
     """Attenuation of the pixels ``du``, ``dv`` away from the centre: the table's own, ``firm``, and the one carried on from
-    it, ``shadow``; its derivatives by u, v, R, σ², ln κ into ``D``."""
+    it, ``shadow``; its derivatives by u, v, R, σ², ln κ into ``slopes``."""
     last, count = np.uint32(len(table) - 1), len(du)
     for c in range(count):
         rho[c] = np.sqrt(du[c] * du[c] + dv[c] * dv[c])
@@ -153,23 +153,41 @@ def _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, D):
         bend = beside * node[HALF_CURVATURE]
         firm[c] = node[ATTENUATION] + beside * (node[SLOPE] + bend)
         shadow[c] = dr * node[BY_RADIUS] + dt * node[BY_VARIANCE] + dk * node[BY_OPACITY]
-        D[0, c] = node[SLOPE] + 2.0 * bend
-        D[1, c] = node[FOURFOLD]
-        D[2, c] = node[BY_RADIUS]
-        D[3, c] = node[BY_VARIANCE]
-        D[4, c] = node[BY_OPACITY]
+        slopes[0, c] = node[SLOPE] + 2.0 * bend
+        slopes[1, c] = node[FOURFOLD]
+        slopes[2, c] = node[BY_RADIUS]
+        slopes[3, c] = node[BY_VARIANCE]
+        slopes[4, c] = node[BY_OPACITY]
     for c in range(count):
         uu, vv = du[c] * du[c], dv[c] * dv[c]
-        firm[c] += D[1, c] * ((uu + vv) ** 2 - 8.0 * uu * vv)  # ρ⁴ cos 4φ
+        firm[c] += slopes[1, c] * ((uu + vv) ** 2 - 8.0 * uu * vv)  # ρ⁴ cos 4φ
         shadow[c] += firm[c]
-        steep = -D[0, c] / max(rho[c], 1e-9)
-        D[0, c] = steep * du[c]
-        D[1, c] = steep * dv[c]
+        steep = -slopes[0, c] / max(rho[c], 1e-9)
+        slopes[0, c] = steep * du[c]
+        slopes[1, c] = steep * dv[c]
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, firm, shadow, weight, D, W, F, g, told):
-    """Add pixels to F and g, their ∂m standing in ``D`` but for the light; and to Σw r², pixels, gated, signal²/noise²."""
+def _weigh(
+    counts,
+    flat,
+    du,
+    dv,
+    at,
+    light,
+    slack,
+    per_count,
+    read_variance,
+    firm,
+    shadow,
+    weight,
+    slopes,
+    weights,
+    info,
+    g,
+    told,
+):
+    """Add pixels to info and g, their ∂m but for the light in ``slopes``; and to Σw r², pixels, gated, signal²/noise²."""
     used = seen = signal = 0.0
     count = len(counts)
     for c in range(count):
@@ -186,26 +204,26 @@ def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, fir
         signal += keep * f * shadow[c] * shadow[c]
         weight[c] = keep / (variance if f > 0.0 else 1.0)
         shadow[c] = -beam
-        D[5, c] = f * passed
-        D[6, c] = f * passed * x
-        D[7, c] = f * passed * y
-        D[8, c] = r
+        slopes[5, c] = f * passed
+        slopes[6, c] = f * passed * x
+        slopes[7, c] = f * passed * y
+        slopes[8, c] = r
     for a in range(SIZE + 1):
-        one, other = D[a, :count], W[a, :count]
+        one, other = slopes[a, :count], weights[a, :count]
         if a < LIGHT:
             for c in range(count):
                 one[c] *= shadow[c]
         for c in range(count):
             other[c] = one[c] * weight[c]
     for a in range(SIZE + 1):
-        one = W[a, :count]
+        one = weights[a, :count]
         for b in range(a, SIZE + 1):
-            other = D[b, :count]
+            other = slopes[b, :count]
             total = 0.0
             for c in range(count):
                 total += one[c] * other[c]
             if b < SIZE:
-                F[a, b] += total
+                info[a, b] += total
             elif a < SIZE:
                 g[a] += total
             else:
@@ -216,18 +234,18 @@ def _weigh(counts, flat, du, dv, at, light, slack, per_count, read_variance, fir
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, loose, F, g, told):
-    """Sums over the pixels within ``reach`` of (u, v), where the sphere is to be at ``p``: F (8, 8), g (8,).
+def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, loose, info, g, told):
+    """Sums over the pixels within ``reach`` of (u, v), where the sphere is to be at ``p``: info (8, 8), g (8,).
 
     Rows are gathered into blocks, for long loops are what the processor is fast at.
     """
     rows, columns = counts.shape
     middle, centre = 0.5 * (columns - 1), 0.5 * (rows - 1)
     dr, dt, dk = p[RADIUS] - shape[0], p[VARIANCE] - shape[1], p[OPACITY] - shape[2]
-    F[:], g[:] = 0.0, 0.0
+    info[:], g[:] = 0.0, 0.0
     told[CHI2 : SIGNAL + 1] = 0.0
     most = max(BLOCK, columns)
-    pixel, D, W = np.empty((8, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
+    pixel, slopes, weights = np.empty((8, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
     at = np.array([(p[U] - middle) / columns, 1.0 / columns, (p[V] - centre) / rows, 1.0 / rows])
     filled = 0
     top, bottom = max(int(np.ceil(v - reach)), 0), min(int(np.floor(v + reach)), rows - 1)
@@ -239,10 +257,28 @@ def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, l
             filled += end - first
         if filled and (i == bottom or filled + columns > most):
             n, f, du, dv, rho, firm, shadow, weight = pixel[:, :filled]
-            _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, D)
+            _shade(table, du, dv, dr, dt, dk, rho, firm, shadow, slopes)
             slack = 1.0 if loose else 0.0
-            _weigh(n, f, du, dv, at, p[LIGHT:], slack, per_count, read_variance, firm, shadow, weight, D, W, F, g, told)
+            _weigh(
+                n,
+                f,
+                du,
+                dv,
+                at,
+                p[LIGHT:],
+                slack,
+                per_count,
+                read_variance,
+                firm,
+                shadow,
+                weight,
+                slopes,
+                weights,
+                info,
+                g,
+                told,
+            )
             filled = 0
     for a in range(SIZE):
         for b in range(a):
-            F[a, b] = F[b, a]
+            info[a, b] = info[b, a]

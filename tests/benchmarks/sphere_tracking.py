@@ -100,7 +100,8 @@ def sphere_tracking() -> str:
     found = measure()
     return (
         f"\nsphere {SIDE}×{SIDE}, R {RADIUS:g} px, {COUNTS:g} counts: {found.ours_s * 1e6:.0f} µs per window, "
-        f"{found.readings:.1f} × reading it ({found.read_s * 1e6:.1f} µs), {found.ratio:.0f} × faster than phase_cross_correlation "
+        f"{found.readings:.1f} × reading it ({found.read_s * 1e6:.1f} µs), "
+        f"{found.ratio:.0f} × faster than phase_cross_correlation "
         f"({found.peer_s * 1e3:.1f} ms); rms error {found.ours_px:.4f} px (bound {found.bound_px:.4f}), "
         f"its {found.peer_px:.4f} px"
     )

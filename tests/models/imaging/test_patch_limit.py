@@ -50,10 +50,10 @@ def test_a_first_look_is_at_the_bound(noisy):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("shift", [(0.0, 0.25), (0.5, -0.5), (9.7, -6.2)])
+@pytest.mark.parametrize("shift", [(0.5, -0.25), (9.7, -6.2)])
 @pytest.mark.parametrize(("counts", "length"), [(50.0, 3.0), (1000.0, 1.5), (20000.0, 6.0)])
 def test_at_the_bound_over_counts_textures_and_phases(counts, length, shift):
-    judged(Texture(np.random.default_rng(2), length), (160, 128), counts, shift, 600, noisy=True)
+    judged(Texture(np.random.default_rng(2), length), (128, 96), counts, shift, 200, noisy=True)
 
 
 def test_a_moving_patch_is_followed_by_its_angle():

@@ -88,7 +88,7 @@ class WireTracker:
     >>> tracker = WireTracker(WireGuess(Line(30.0, 0.0), shape), Light.plain((256, 64), variance_per_count=1.0))
     >>> fix = tracker.look(rng.poisson(row, (256, 64)).astype(np.uint16))
     >>> fix.verdict.value, round(fix.values["n"], 2), round(fix.sigma["n"], 4)
-    ('good', 30.3, 0.0053)
+    ('good', 30.3, 0.0045)
     """
 
     suffixes = ("n", "angle", "blur", "contrast")

@@ -229,7 +229,7 @@ class WireFit:
             cov += scale * (inverse @ middle @ inverse)
         rows = self._light.flat.shape[0]
         arm = max((rows - 1) / 2.0, 1.0)
-        line = Line(self._line.place + theta[kernel.PLACE], self._line.slope + theta[kernel.TILT] / arm)
+        line = Line(float(self._line.place + theta[kernel.PLACE]), float(self._line.slope + theta[kernel.TILT] / arm))
         depth, blur, radius = np.exp(theta[kernel.DEPTH :]) * (self._shape.depth, self._shape.blur, self._shape.radius)
         own = math.sqrt(max(blur**2 - frame.smear, 1e-4))
         middle_at = frame.half + MARGIN

@@ -25,6 +25,12 @@ class Shape:
     at: Array
     table: Array
 
+    @property
+    def unit(self) -> Array:
+        """By how much each changes the profile about equally."""
+        edge = math.sqrt(max(float(self.at[1]), 0.0) + 0.1)
+        return np.array([edge, edge**2, 1.0])
+
     @classmethod
     def of(cls, at: Array) -> Shape:
         """Make the table at R, σ², ln κ."""
@@ -158,7 +164,7 @@ def _fit(
     counts: Array, flat: Array, start: Array, shape: Shape, prior: Array, noise: Noise, usual: float, loose: bool
 ) -> Sight:
     point, information, told = start.copy(), np.empty((sums.SIZE, sums.SIZE)), np.zeros(sums.TOLD)
-    outcome, trust, move = kernel.BENT, 1.0, np.zeros(3)
+    outcome, share, before = kernel.BENT, 1.0, np.zeros(3)
     for _ in range(MOST_TABLES):
         outcome = kernel.score(
             counts,
@@ -171,18 +177,20 @@ def _fit(
             noise.read,
             usual,
             loose,
-            trust,
             information,
             told,
         )
         if outcome != kernel.BENT:
             break
-        before, move = move, point[sums.RADIUS : sums.LIGHT] - shape.at
-        # where R, σ² and ln κ hardly differ, steps may swing about the best of them for ever
-        trust = 0.5 * trust if (before * move).sum() < 0.0 else min(1.0, 1.5 * trust)
-        shape, usual = Shape.of(point[sums.RADIUS : sums.LIGHT]), np.inf
-    cov = np.full_like(information, np.inf)
-    if outcome == kernel.DONE:
+        # Where R, σ² and ln κ hardly differ in what they do, the best by one table may lie on the far side of the best by the
+        # next, and so for ever: then only a part of the way is gone.
+        way = point[sums.RADIUS : sums.LIGHT] - shape.at
+        share = 0.5 * share if (way * before / shape.unit**2).sum() < 0.0 else min(1.0, 1.5 * share)
+        point[sums.RADIUS : sums.LIGHT] = shape.at + share * way
+        before, shape, usual = way, Shape.of(point[sums.RADIUS : sums.LIGHT]), np.inf
+    if outcome != kernel.DONE:
+        cov = np.full_like(information, np.inf)
+    else:
         # The shadow fitted holds a part of the noise: its energy (in σ²) is expected to exceed the true one by 1 per quantity
         # that shapes it, and by as much, relatively, does the information that it promises.
         energy = told[sums.SIGNAL]

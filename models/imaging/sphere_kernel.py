@@ -1,7 +1,7 @@
 """Fisher scoring of a sphere's eight quantities on the counts of a window, compiled.
 
-The step is the solution of ``F step = g`` (:mod:`models.imaging.sphere_sums`): maximum likelihood for Poisson counts, and its
-usual stand-in (quasi-likelihood) with read noise.
+The step is the solution of ``info step = g`` (:mod:`models.imaging.sphere_sums`): maximum likelihood for Poisson counts, and
+its usual stand-in (quasi-likelihood) with read noise.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from models.imaging.sphere_sums import (
 )
 
 BEND = 0.2  # σ by which the tangent of the shape may be wrong
-STILL = 0.03  # σ by which the last step may be wrong
+STILL = (
+    0.5  # the same for the last step of all; for symmetry it is blur that a step in u and v leaves wrong, by 0.1 σ then
+)
 WORSE, SLACK = 1.5, 6.0  # times the usual χ² per pixel, and σ of its scatter, from which on the sphere is elsewhere
 COVERED = 0.02  # share of the near pixels beyond the gate from which on it is, too
 MARGIN_PX = 1.0  # the sphere may walk so far before the far pixels are gathered anew
@@ -42,7 +44,7 @@ DONE, BENT, GONE, ASTRAY, SINGULAR = range(5)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _solve(info, g, step):
-    """Step with ``info step = g`` by Cholesky's decomposition of the scaled matrix; False where it is not positive."""
+    """Step with info step = g by Cholesky's decomposition of the scaled matrix; False where that is not positive."""
     n = len(g)
     L, scale = np.zeros((n, n)), np.empty(n)
     for a in range(n):
@@ -119,19 +121,18 @@ def _join(info, g, far_F, far_g, light, p, prior):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, trust, info, told):
+def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual, loose, info, told):
     """Take steps from ``p`` (8,), in place, until they stand still.
 
     prior: (3, 2) mean and variance of R, σ², ln κ. usual: χ² per near pixel of a sphere that is where it is expected, so that
-    one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. trust:
-    share of a step that is taken, below 1 where steps have been seen to swing. info (8, 8) becomes the information, prior
-    included; told (TOLD,) the sums named above.
+    one that is not is recognised at the first step; infinite where it isn't known. loose: the start is only near. info
+    (8, 8) becomes the information, prior included; told (TOLD,) the sums named above.
 
     Returns DONE; BENT: the shape has left what the table's tangent covers, come back with another table; GONE: left the
     window; ASTRAY: not where expected, or did not stand still; SINGULAR: the counts can't tell.
     """
     rows, columns = counts.shape
-    g, step, before = np.empty(SIZE), np.empty(SIZE), np.zeros(SIZE)
+    g, step = np.empty(SIZE), np.empty(SIZE)
     away, off = np.empty(3), np.zeros(LIGHT)
     far_F, far_g, light = np.empty((3, 3)), np.empty(3), np.zeros(3)
     edge = np.sqrt(max(shape[1], 0.0) + 0.1)
@@ -160,12 +161,9 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         _join(info, g, far_F, far_g, light, p, prior)
         if not _bounded(info, g, p, step):
             return SINGULAR
-        length, turn = 0.0, 0.0
+        length = 0.0
         for a in range(SIZE):
             length += step[a] * g[a]
-            turn += before[a] * g[a]
-            before[a] = step[a]
-        trust = 0.5 * trust if turn < 0.0 else min(1.0, 1.5 * trust)
         # an edge is seen from about its own width, so no step is much longer
         share = 1.0
         for a, most in (
@@ -180,7 +178,7 @@ def score(counts, flat, table, shape, p, prior, per_count, read_variance, usual,
         whole = share == 1.0
         still = whole and length < 100.0 and abs(step[LIGHT]) < 0.003 * p[LIGHT] and _bend(step, info, edge) < STILL
         for a in range(SIZE):
-            p[a] += (1.0 if still else share * trust) * step[a]
+            p[a] += (1.0 if still else share) * step[a]
         if not (-0.5 <= p[U] <= columns - 0.5 and -0.5 <= p[V] <= rows - 0.5):
             return GONE
         if not p[LIGHT] > 0.0:

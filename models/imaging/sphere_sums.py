@@ -4,10 +4,13 @@ Expected counts above dark of a pixel (x columns, y rows from the middle of the 
 
     m = flat (b₀ + b₁ x + b₂ y) (1 - A(u, v; R, σ², ln κ)),   variance = per_count · m + read_variance
 
-with A from a table made at a shape near by and carried on linearly in R, σ² and ln κ; in the variance it stays the
-table's, so that a step along a given table ends where it should. Sums are ``F = Σ ∇m ∇m'/variance`` and ``g = Σ ∇m (n
-- m)/variance``. Pixels so far from the sphere that no shadow reaches them depend on b alone, linearly: their sums are
-taken once, the others at each step.
+with A from a table made at a shape near by and carried on linearly in R, σ² and ln κ. In the variance it stays the table's,
+so that a step along a given table ends where it should. The sums are
+
+    info = Σ ∇m ∇m'/variance,   g = Σ ∇m (n - m)/variance
+
+Pixels so far from the sphere that no shadow reaches them depend on b alone, linearly: their sums are taken once, the others
+at each step.
 
 A pixel farther than ``GATE`` σ from its expectation is left out. While the sphere is still being approached ("loose") only
 one that no sphere, and no gradient, explains is.
@@ -182,12 +185,12 @@ def _weigh(
     shadow,
     weight,
     slopes,
-    weights,
+    weighed,
     info,
     g,
     told,
 ):
-    """Add pixels to info and g, their ∂m but for the light in ``slopes``; and to Σw r², pixels, gated, signal²/noise²."""
+    """Add pixels to info and g, ∂m standing in ``slopes`` but for the light; and to Σw r², pixels, gated, signal²/noise²."""
     used = seen = signal = 0.0
     count = len(counts)
     for c in range(count):
@@ -209,14 +212,14 @@ def _weigh(
         slopes[7, c] = f * passed * y
         slopes[8, c] = r
     for a in range(SIZE + 1):
-        one, other = slopes[a, :count], weights[a, :count]
+        one, other = slopes[a, :count], weighed[a, :count]
         if a < LIGHT:
             for c in range(count):
                 one[c] *= shadow[c]
         for c in range(count):
             other[c] = one[c] * weight[c]
     for a in range(SIZE + 1):
-        one = weights[a, :count]
+        one = weighed[a, :count]
         for b in range(a, SIZE + 1):
             other = slopes[b, :count]
             total = 0.0
@@ -245,7 +248,7 @@ def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, l
     info[:], g[:] = 0.0, 0.0
     told[CHI2 : SIGNAL + 1] = 0.0
     most = max(BLOCK, columns)
-    pixel, slopes, weights = np.empty((8, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
+    pixel, slopes, weighed = np.empty((8, most)), np.empty((SIZE + 1, most)), np.empty((SIZE + 1, most))
     at = np.array([(p[U] - middle) / columns, 1.0 / columns, (p[V] - centre) / rows, 1.0 / rows])
     filled = 0
     top, bottom = max(int(np.ceil(v - reach)), 0), min(int(np.floor(v + reach)), rows - 1)
@@ -273,7 +276,7 @@ def near(counts, flat, u, v, reach, table, shape, p, per_count, read_variance, l
                 shadow,
                 weight,
                 slopes,
-                weights,
+                weighed,
                 info,
                 g,
                 told,

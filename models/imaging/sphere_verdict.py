@@ -19,7 +19,8 @@ OUTSTANDING, STRUCTURE = (
     0.003,
 )  # σ of structure in the free beam, and its rms as a share of the contrast: both beyond
 SOME_SATURATED = 0.01  # share of the pixels
-OTHER_SIZE, OTHER_CONTRAST = 0.4, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
+OTHER_SIZE, OTHER_CONTRAST = 0.25, 0.4  # relative: what differs by more from the sphere last seen isn't that sphere
+KNOWN = 0.05  # relative σ of the radius up to which it says anything; beyond, R, σ and κ make up for each other
 SURE = 4.0  # σ of what is compared, on top
 FIRST_SIZE = 0.7  # in the ln of the radius, from the starting guess
 EDGE_SIGMA = 2.0  # blur beyond the radius that must be in the window
@@ -72,6 +73,8 @@ def _other(sight: Sight, last: Sight | None, guessed_px: float) -> bool:
     """Whether size or contrast are not those of the sphere last seen (of the guess, at first)."""
     if last is None:
         return abs(math.log(sight.radius / guessed_px)) > FIRST_SIZE + SURE * sight.radius_sigma
+    if max(sight.radius_sigma, last.radius_sigma) > KNOWN:
+        return False
     if abs(math.log(sight.radius / last.radius)) > OTHER_SIZE + SURE * math.hypot(
         sight.radius_sigma, last.radius_sigma
     ):

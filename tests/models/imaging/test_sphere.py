@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from models.estimate import ModelError
 from models.imaging.fix import Fix, Verdict
@@ -69,6 +70,18 @@ def test_no_place_within_a_pixel_is_favoured(radius: float, blur: float) -> None
         for name, value in (("size", 2.0 * radius), ("blur", blur), ("contrast", 0.9)):
             # where the image tells little of the shape, the guess has its weight
             assert abs(fix.values[name] - value) < max(1e-3, 0.03 * fix.sigma[name])
+
+
+@pytest.mark.parametrize("blur", [0.05, 0.2])
+def test_sharper_than_a_pixel(blur: float) -> None:
+    """There the profile is continued along a tangent: the blur is only said to be small, the rest stays."""
+    truth = Sphere.of_contrast(32.2, 31.3, RADIUS, blur, 0.9, 50_000.0)
+    fix = tracker(u=32.0, v=31.0).look(expected(truth))
+    assert fix.verdict is Verdict.GOOD
+    assert abs(fix.values["u"] - truth.u) < 2e-3
+    assert abs(fix.values["v"] - truth.v) < 2e-3
+    assert abs(fix.values["size"] - 2.0 * RADIUS) < 2e-3
+    assert fix.values["blur"] < 0.25
 
 
 def test_misfit_is_one_when_noise_is_as_stated() -> None:
@@ -253,6 +266,24 @@ def test_energies_harden_the_beam_without_moving_the_centre() -> None:
     assert abs(fix.values["u"] - truth.u) < 5e-4
     assert abs(fix.values["v"] - truth.v) < 5e-4
     assert 0.02 < fix.values["size"] / (2.0 * RADIUS) - 1.0 < 0.05  # so much may hardening mislead the size
+
+
+def test_off_the_axis_of_a_cone_beam() -> None:
+    """Chords by rays from a point source: diameter and centre are off by what the docstring says, 10° off the axis."""
+    angle, radius, distance, finer = np.radians(10.0), 10.0, 4000.0, 10
+    along = np.tan(angle)
+    at = (np.arange(SIDE * finer) + 0.5) / finer - SIDE / 2
+    x, y = distance * along + at[None, :], at[:, None]
+    centre, r = distance / 10.0 * np.array([along, 0.0, 1.0]), radius / 10.0
+    foot = (x * centre[0] + distance * centre[2]) / np.sqrt(x**2 + y**2 + distance**2)
+    chord = 2.0 * np.sqrt(np.maximum(r**2 - (centre @ centre - foot**2), 0.0))
+    passed = gaussian_filter(0.1 ** (chord / (2.0 * r)), BLUR * finer, truncate=6.0)
+    fix = tracker(radius=9.0).look(20_000.0 * passed.reshape(SIDE, finer, SIDE, finer).mean(axis=(1, 3)))
+    assert fix.verdict is Verdict.GOOD
+    assert fix.values["size"] / (2.0 * radius) - 1.0 == pytest.approx(angle**2 / 4.0, rel=0.1)
+    middle = (SIDE - 1) / 2
+    assert fix.values["u"] - middle == pytest.approx(radius**2 * along / distance, rel=0.2)
+    assert abs(fix.values["v"] - middle) < 1e-4
 
 
 def test_wrong_input_says_so_in_one_line() -> None:

@@ -50,7 +50,7 @@ class CoarseSearch:
         self._shape = rows // self._step, columns // self._step
         inner = texture.template[MARGIN : MARGIN + rows, MARGIN : MARGIN + columns]
         self._taper = np.outer(*(_taper(n) for n in self._shape)).astype(np.float32)
-        even = Window(np.ones_like(window.flat), np.zeros_like(window.dark), 0.0)
+        even = Window(np.ones_like(window.flat), np.zeros_like(window.dark), 0.0, False)
         binned, _ = self._binned(np.where(texture.known, inner, np.float32(0)), even)
         self._reference = np.conj(rfft2(binned * self._taper))
 

@@ -14,25 +14,24 @@ from models.estimate import ModelError
 from models.imaging.coarse_shift import CoarseSearch
 from models.imaging.fix import SUSPECT_SIGMA_PX, Fix, Verdict
 from models.imaging.light import Light
-from models.imaging.patch_cover import covered
+from models.imaging.patch_cover import LARGE_MISFIT, Found, Mask, covered, suspicious
+from models.imaging.patch_noise import SharedNoise
 from models.imaging.patch_place import Place, Reading, Window, moved
 from models.imaging.patch_reference import Reference, References
 from models.imaging.patch_texture import Texture, prepare
 
 GRID_PX = 0.125  # templates are made for whole multiples of this
-PLACES, TEXTURES, TEXTURE_PIXELS = 9, 4, 8_000_000  # kept: places; textures, at least, and more while they are small
+PLACES, TEXTURES, TEXTURE_PIXELS = 25, 4, 8_000_000  # kept: places; textures, at least, and more while they are small
 TRIES = 8  # places before a shift is given up
+ROUNDABOUT = 2.0  # reaches at which a reading is taken that leads from one place to the other and back
 STRIDE_PX = 0.7  # longest way from one place to the next: farther away the answers say little
 SIGNIFICANT = 6.0  # σ of a correlation that is none by chance
 STAYED = 0.5  # of the last contrast: with less the patch may have jumped
-LARGE_MISFIT = 2.0
 MISFIT_TOLD = 1.08  # from which a misfit is more than its own scatter, and widens σ
 HALF, FEW = 0.5, 0.01  # of the pixels
 BRIGHTER = 1.25  # change of brightness after which pixels are weighed anew
 NAN = float("nan")
 DIRECT = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # types that are read as they are
-
-Found = tuple[Place, Reading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +60,11 @@ class PatchTracker:
 
     Notes
     -----
-    Assumes that the patch moves as a whole, that noise is white, and that the texture is sampled finely enough (correlation
-    length to 1/e at least 1.5 px). The noise of a reference is a common error of all images that are compared with it; it is
-    contained in σ. What has moved into the window isn't in the reference and isn't compared. σ is widened by a misfit, but a
-    misfit that is itself a texture can shift more than that.
+    Assumes that the patch moves as a whole and that the texture is sampled finely enough (correlation length to 1/e at least
+    1.5 px). Weights are those of white noise; noise that neighbours share (a scintillator's) is found and widens σ. The noise
+    of a reference is a common error of all images that are compared with it; it is contained in σ. What has moved into the
+    window isn't in the reference and isn't compared. σ is widened by a misfit, but a misfit that is itself a texture can
+    shift more than that.
 
     Examples
     --------
@@ -96,6 +96,7 @@ class PatchTracker:
         self._places: OrderedDict[tuple[float, float, float], Place] = OrderedDict()
         self._last: tuple[float, float] | None = None
         self._usual = NAN
+        self._noise = SharedNoise()
 
     @property
     def references(self) -> References:
@@ -116,6 +117,11 @@ class PatchTracker:
         if key is None:
             return Fix.lost("no reference at this angle")
         return self._against(key, *_readable(window))
+
+    def restart(self) -> None:
+        """Forget where the patch was last: the next image is searched as the first one is."""
+        self._last, self._usual = None, NAN
+        self._places.clear()
 
     def learn(self, window: NDArray[Any], angle_deg: float = NAN) -> Fix:
         """Take an image of a first turn into the references.
@@ -159,23 +165,25 @@ class PatchTracker:
         for name in [name for name in self._places if name[0] == key]:
             del self._places[name]
 
-    def _against(self, key: float, image: NDArray[Any], without: NDArray[np.bool_] | None) -> Fix:
+    def _against(self, key: float, image: NDArray[Any], without: Mask | None) -> Fix:
         try:
             ready = self._prepared(key, image)
         except ModelError as failure:
             return self._lost(str(failure))
         if ready is None:
             return self._lost("dark")
+        texture = ready.texture
         found = None if self._last is None else self._converged(key, ready, image, self._last)
-        if found is None or not _significant(found[1]) or found[1].gain < STAYED * self._usual:
+        if found is None or not _significant(*found, texture) or found[1].gain < STAYED * self._usual:
             coarse = ready.search.find(image)
             if not coarse.level > 0:
                 return self._lost("dark")
-            if coarse.significance > SIGNIFICANT:
-                far = self._converged(key, ready, image, (coarse.u, coarse.v))
-                if far is not None and _significant(far[1]) and (found is None or far[1].gain > found[1].gain):
-                    found = far
-        if found is None or not _significant(found[1]):
+            if coarse.significance < SIGNIFICANT:
+                return self._lost("no correlation with the reference")
+            far = self._converged(key, ready, image, (coarse.u, coarse.v))
+            if far is not None and (found is None or far[1].gain > found[1].gain):
+                found = far
+        if found is None or not _significant(*found, texture):
             return self._lost("no correlation with the reference")
         return self._judged(key, ready, found, image, without)
 
@@ -219,58 +227,78 @@ class PatchTracker:
     def _converged(self, key: float, ready: _Ready, image: NDArray[Any], at: tuple[float, float]) -> Found | None:
         """Place and reading where the image is read within reach of its place; None where that leads nowhere."""
         rows, columns = image.shape
+        tried: list[tuple[float, Found]] = []
         for _ in range(TRIES):
             if not (abs(at[0]) < HALF * columns and abs(at[1]) < HALF * rows):
                 return None
             place = self._place(key, ready, at)
             if not place.alive:
                 return None
+            if any(place is other for _, (other, _) in tried):
+                break  # in a circle between two places: noise looks a little different from each
             reading = place.read(image)
             if not math.isfinite(reading.du + reading.dv):
                 return None
-            if abs(reading.du) <= place.reach[0] and abs(reading.dv) <= place.reach[1]:
+            away = max(abs(reading.du) / place.reach[0], abs(reading.dv) / place.reach[1])
+            if away <= 1.0:
                 return place, reading
-            step = np.clip((reading.du, reading.dv), -STRIDE_PX, STRIDE_PX)
-            at = place.u + float(step[0]), place.v + float(step[1])
-        return None
+            tried.append((away, (place, reading)))
+            at = _next(place, reading)
+        away, found = min(tried, key=lambda one: one[0])
+        return found if away <= ROUNDABOUT else None
 
-    def _judged(
-        self, key: float, ready: _Ready, found: Found, image: NDArray[Any], without: NDArray[np.bool_] | None
-    ) -> Fix:
+    def _judged(self, key: float, ready: _Ready, found: Found, image: NDArray[Any], without: Mask | None) -> Fix:
         place, reading = found
-        saturated = image >= self._light.full_scale if reading.top >= self._light.full_scale else None
+        saturated = self._saturated(image, reading)
         out = saturated if without is None else without if saturated is None else saturated | without
-        hidden: NDArray[np.bool_] | None = None
-        for _ in range(TRIES):
-            if out is not None:
-                if self._part(out) > HALF:
-                    return self._lost("saturated" if self._part(saturated) > self._part(hidden) else "covered")
-                at = place.u + reading.du, place.v + reading.dv
-                place = Place(ready.texture, Window.of(self._light, out), *at, reading.level)
-                if not place.alive:
+
+        def refit(mask: Mask) -> Found | None:
+            both = mask if out is None else mask | out
+            at = place.u + reading.du, place.v + reading.dv
+            other = Place(ready.texture, Window.of(self._light, both), *at, reading.level)
+            return (other, other.read(image)) if other.alive else None
+
+        hidden: Mask | None = None
+        if out is not None:
+            if self._part(out) > HALF:
+                return self._lost("saturated" if self._part(saturated) > HALF else "not a number")
+            again = refit(out)
+            if again is None:
+                return self._lost("hardly a pixel left")
+            place, reading = again
+        if suspicious(place, reading):
+            hidden = covered(place, reading, image, refit)
+            if hidden is not None:
+                again = refit(hidden)
+                if again is None or self._part(hidden) > HALF:
                     return self._lost("covered")
-                reading = place.read(image)
-                if not _significant(reading):
-                    return self._lost("no correlation with the reference")
-            more = covered(place, reading, image)
-            if more is None or (hidden is not None and not (more & ~hidden).any()):
-                break
-            hidden = more if hidden is None else hidden | more
-            out = hidden if out is None else out | hidden
+                place, reading = again
+        if not _significant(place, reading, ready.texture):
+            return self._lost("no correlation with the reference")
         if place.alive < HALF * image.size:
             return self._lost("mostly dead" if self._alive < HALF * image.size else "left the window")
         self._last, self._usual = (place.u + reading.du, place.v + reading.dv), reading.gain
         if not 1.0 / BRIGHTER < reading.level / ready.level < BRIGHTER:
             self._forget(key)
+        if hidden is None and out is None and not (place.stated and reading.misfit > LARGE_MISFIT):
+            self._noise.ask(ready.texture, place, reading, image)
         return self._fix(ready, place, reading, self._part(hidden), self._part(saturated))
 
-    def _part(self, mask: NDArray[np.bool_] | None) -> float:
+    def _saturated(self, image: NDArray[Any], reading: Reading) -> Mask | None:
+        """Saturated pixels that aren't dead anyway; None without any."""
+        if reading.top < self._light.full_scale:
+            return None
+        mask = (image >= self._light.full_scale) & (self._window.flat > 0)
+        return mask if mask.any() else None
+
+    def _part(self, mask: Mask | None) -> float:
         """Part of the pixels that are alive in a mask."""
         return 0.0 if mask is None else float(np.count_nonzero(mask & (self._window.flat > 0))) / max(self._alive, 1)
 
     def _fix(self, ready: _Ready, place: Place, reading: Reading, hidden: float, saturated: float) -> Fix:
-        stated = math.isfinite(self._light.variance_per_count)
+        stated = self._window.stated
         scale = reading.misfit if not stated or reading.misfit > MISFIT_TOLD else 1.0
+        scale = max(scale, self._noise.factor * (1.0 if stated else reading.misfit))
         amount, u, v = (math.sqrt(scale * float(reading.cov[i, i])) for i in (1, 2, 3))
         contrast = ready.texture.contrast
         sigma = {"u": u, "v": v, "contrast": amount / reading.level * contrast}
@@ -288,7 +316,19 @@ class PatchTracker:
         return Fix(values, sigma, reading.misfit if stated else NAN, verdict, ", ".join(reasons))
 
 
-def _readable(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def _next(place: Place, reading: Reading) -> tuple[float, float]:
+    """Where an image is to be read that is out of a place's reach.
+
+    A patch that has just left the reach drifts: the next place lies ahead of it, so that it stays there for longer.
+    """
+    at = []
+    for from_, step, reach in ((place.u, reading.du, place.reach[0]), (place.v, reading.dv, place.reach[1])):
+        ahead = max(0.0, reach - 0.6 * GRID_PX) if reach < abs(step) < 2.0 * reach else 0.0
+        at.append(from_ + math.copysign(min(abs(step), STRIDE_PX) + ahead, step))
+    return at[0], at[1]
+
+
+def _readable(window: NDArray[Any]) -> tuple[NDArray[Any], Mask | None]:
     """Image in a type that the compiled passes read, and pixels of it that are no number."""
     kind = window.dtype.newbyteorder("=")
     image = np.ascontiguousarray(window, dtype=kind if kind in DIRECT else np.dtype(np.float32))
@@ -300,9 +340,15 @@ def _readable(window: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | N
     return np.where(bad, np.float32(0), image), bad
 
 
-def _significant(reading: Reading) -> bool:
-    """Whether the texture is there at all."""
+def _significant(place: Place, reading: Reading, texture: Texture) -> bool:
+    """Whether the texture is there at all.
+
+    A misfit beyond the stated noise is taken for another texture with cells as large: it resembles this one by chance far
+    more easily than noise does.
+    """
     if not reading.level > 0:
         return False
-    sigma = math.sqrt(float(reading.cov[1, 1]) * max(reading.misfit, 1e-30))
-    return reading.gain * reading.level > SIGNIFICANT * sigma
+    widened = reading.misfit
+    if place.stated and reading.misfit > 1.0:
+        widened = 1.0 + (reading.misfit - 1.0) * texture.cell_px
+    return reading.gain * reading.level > SIGNIFICANT * math.sqrt(float(reading.cov[1, 1]) * max(widened, 1e-30))

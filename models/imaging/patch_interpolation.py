@@ -51,6 +51,12 @@ class Interpolator:
         j = np.arange(TAPS)
         self._gram: Array = np.linalg.inv(self._whole[np.abs(j[:, None] - j[None, :])] + 1e-9 * np.eye(TAPS))
 
+    @property
+    def cell_px(self) -> float:
+        """Length over which the texture is one thing: Σ of the squared autocorrelation [px]."""
+        relative = self._whole / self._whole[0]
+        return float(2.0 * np.square(relative).sum() - 1.0)
+
     def weights(self, fraction: float) -> tuple[Single, Single]:
         """Weights of the samples -9…10 for value and derivative at ``fraction`` in [0, 1]."""
         lag = fraction - (np.arange(TAPS) - BEFORE)

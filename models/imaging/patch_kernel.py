@@ -151,6 +151,12 @@ def _variance(f, t, floor, error, v, ff, weight):
         weight[c] = alive / max(v[c] + error * ff[c], np.float32(1e-30))
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _copy(a, out):
+    for c in range(len(out)):
+        out[c] = a[c]
+
+
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _times(a, b, out):
     for c in range(len(out)):
@@ -208,7 +214,8 @@ def respond(
                     _four(line, terms[j], higher[j])
                 thinned += 1
             if sampled:
-                sample[:, n] = terms[:SECOND]
+                for j in range(SECOND):
+                    _copy(terms[j], sample[j, n])
                 _variance(f, t[k], floor, error, spare[0], spare[1], weight[n])
                 for i in range(4):
                     _times(line[i], spare[0], spare[2])

@@ -17,6 +17,7 @@ from models.imaging.patch_reference import Reference
 from models.imaging.patch_texture import MARGIN, Texture, prepare
 
 SAMPLED = 8192  # pixels whose residuals are looked at
+SIZED = 4096  # pixels from which the size of templates is found
 THINNED = 65536  # pixels from which the answers beyond the first order are found
 BLOCK_PX = 16  # least side of a block of residuals
 BLOCK_SAMPLES = 64  # least number of pixels looked at in a block
@@ -25,8 +26,11 @@ FEWEST = 64  # px of overlap below which there is nothing to compare
 CLIP = 12.0  # a template's largest weight in units of its rms: one bright grain must not cost all others their digits
 LOSS = 0.03  # of the information, at the distance from its place up to which an image is read there
 REACH_PX = (0.1, 0.5)  # bounds of that distance
-SURE_REACH_PX = 0.1  # up to which an answer is believed, however noisy the reference
-DOUBTFUL_PX = 0.005  # error of a shift per doubt in the answer to it that is put up with
+INTERPOLATION_PX = (
+    1.5e-5  # error left by interpolation, times the texture's mean ω⁴ over ω²: 4e-5 px at a length of 1.5 px
+)
+SURE_REACH_PX = 0.07  # up to which an answer is believed, however noisy the reference
+DOUBTFUL_PX = 0.002  # error of a shift per doubt in the answer to it that is put up with
 
 
 def between(
@@ -53,6 +57,7 @@ class Window:
     flat: Single
     dark: Single
     read_variance: float
+    stated: bool  # whether the noise is stated
 
     @classmethod
     def of(cls, light: Light, without: NDArray[np.bool_] | None = None) -> Window:
@@ -60,8 +65,9 @@ class Window:
         left_out = light.dead | ~(light.flat > 0)
         if without is not None:
             left_out = left_out | without
+        stated = bool(np.isfinite(light.variance_per_count))
         flat = np.where(left_out, 0.0, light.flat).astype(np.float32)
-        return cls(flat, np.where(left_out, 0.0, light.dark).astype(np.float32), light.read_variance)
+        return cls(flat, np.where(left_out, 0.0, light.dark).astype(np.float32), light.read_variance, stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,8 @@ class Place:
     def __init__(self, texture: Texture, window: Window, u: float, v: float, level: float) -> None:
         self.u, self.v, self.level = u, v, level
         self.window, self._left = window, texture.left
-        self.stated = bool(np.isfinite(texture.variance_per_count))
-        self._per_count = texture.variance_per_count if self.stated else 1.0
+        self.stated = window.stated
+        self._per_count = texture.variance_per_count if np.isfinite(texture.variance_per_count) else 1.0
         shape = window.flat.shape
         rows = slice(max(0, ceil(v)), min(shape[0], floor(shape[0] - 1 + v) + 1))
         columns = slice(max(0, ceil(u)), min(shape[1], floor(shape[1] - 1 + u) + 1))
@@ -150,7 +156,7 @@ class Place:
         read_variance = self.window.read_variance
         ground = np.float32(read_variance / (self._per_count * self.level) if read_variance else 0.0)
         greatest, square = patch_kernel.sizes(
-            self.window.flat, texture.model, texture.template, MARGIN, ground, self._every
+            self.window.flat, texture.model, texture.template, MARGIN, ground, max(1, size // SIZED)
         )
         greatest = np.maximum(np.minimum(greatest, CLIP * np.sqrt(square)), 1e-30)
         count = (shape[0] - self._every // 2 + self._every - 1) // self._every
@@ -182,6 +188,7 @@ class Place:
         self.alive = size - int(np.count_nonzero(self._weight == 0) * (size / self._weight.size))
         self._divide(count, shape[1])
         sharp = -6.0 * np.array([self._answer[2, 7] / self._answer[2, 2], self._answer[3, 10] / self._answer[3, 3]])
+        self._between = np.square(INTERPOLATION_PX * np.maximum(sharp, 0.0))
         reach = np.clip(np.sqrt(LOSS / np.maximum(sharp, 1e-9)), *REACH_PX)
         if texture.doubt:
             reach = np.minimum(reach, max(SURE_REACH_PX, DOUBTFUL_PX / texture.doubt))
@@ -221,28 +228,36 @@ class Place:
             total,
             cov,
         )
+        cov[2, 2] += self._between[0]
+        cov[3, 3] += self._between[1]
         scale = self._per_count * level if level else 1.0
         misfit = float(total.sum()) / (scale * self._degrees)
         total *= self._share / scale
         return Reading(level, amount / level if level else 0.0, du, dv, cov, float(top), total, misfit)
 
-    def block(self, down: int, across: int) -> tuple[slice, slice, slice]:
-        """Rows and columns of the window that a block of residuals stands for, and which of the rows looked at."""
+    def block(self, down: int, across: int) -> tuple[slice, slice]:
+        """Rows and columns of the window that a block of residuals stands for."""
         rows, columns = self.overlap
-        sampled = slice(down * self._high, (down + 1) * self._high)
-        top, left = rows.start + sampled.start * self._every, columns.start + across * self._wide
-        last = sampled.stop >= self._weight.shape[0]
-        bottom = rows.stop if last else rows.start + sampled.stop * self._every
-        return slice(top, bottom), slice(left, min(columns.stop, left + self._wide)), sampled
+        high, left = self._high * self._every, columns.start + across * self._wide
+        last = (down + 1) * self._high >= self._weight.shape[0]
+        bottom = rows.stop if last else rows.start + (down + 1) * high
+        return slice(rows.start + down * high, bottom), slice(left, min(columns.stop, left + self._wide))
 
-    def squares(self, image: NDArray[Any], reading: Reading) -> Array:
-        """Squared residuals over their variance of the rows looked at."""
+    def squares(self, image: NDArray[Any], like: Reading, du: float, dv: float) -> Array:
+        """Squared residuals of the rows looked at over their variance, for level and gain of a reading and a shift."""
         rows, columns = self.overlap
         cut = slice(rows.start + self._every // 2, rows.stop, self._every), columns
-        a = reading.level * reading.gain * np.array([1.0, reading.du, reading.dv])
-        net = image[cut].astype(float) - self.window.dark[cut] - reading.level * self._sample[0]
-        net -= np.tensordot(a, self._sample[1:4], 1)
-        return np.asarray(self._weight * net**2 / (self._per_count * reading.level))
+        powers = np.array([1.0, du, dv, du * du, du * dv, dv * dv])
+        net = image[cut].astype(float) - self.window.dark[cut]
+        net -= like.level * (self._sample[0] + np.tensordot(like.gain * powers, self._sample[1:], 1))
+        return np.asarray(self._weight * net**2 / (self._per_count * like.level))
+
+    def block_means(self, squares: Array) -> Array:
+        """Means of such squares in blocks; ``nan`` where none is looked at."""
+        count, columns = squares.shape
+        down, across = np.arange(0, count, self._high), np.arange(0, columns, self._wide)
+        total = np.add.reduceat(np.add.reduceat(squares, down, axis=0), across, axis=1)
+        return np.where(self.looked_at, total * self._share, np.nan)
 
 
 def moved(reference: Reference, light: Light, u: float, v: float) -> Reference:

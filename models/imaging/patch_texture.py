@@ -48,7 +48,8 @@ class Texture:
     error : float
         The same as a pixel sees it.
     doubt : float
-        Part of the answer to a shift that is owed to what the noise filter takes away, which is known to a tenth or so.
+        Part of the answer to a shift that is owed to what the noise filter takes away; textures of a few waves, whose
+        spectrum isn't smooth, falsify it by up to a third.
     variance_per_count : float
         As light states it, or as the noise of the reference tells it; ``nan`` when neither does.
     """
@@ -64,6 +65,11 @@ class Texture:
     error: float
     doubt: float
     variance_per_count: float
+
+    @property
+    def cell_px(self) -> float:
+        """Area over which the texture is one thing: Σ of its squared autocorrelation [px²]."""
+        return self.along_u.cell_px * self.along_v.cell_px
 
 
 def prepare(reference: Reference, light: Light, level: float) -> Texture:
@@ -104,7 +110,7 @@ def prepare(reference: Reference, light: Light, level: float) -> Texture:
         return Texture(model, model, known, mean, variance**0.5, along_u, along_v, np.zeros(4), 0.0, 0.0, per_count)
 
     shape = (next_fast_len(t.shape[0] + 2 * SURROUND, True), next_fast_len(t.shape[1] + 2 * SURROUND, True))
-    power, floor, scatter = _spectrum(t, known, shape)
+    power, floor, scatter = _spectrum(t, shape)
     stated = _noise(reference, light, mean, known)
     noise = stated if np.isfinite(stated) else floor
     per_count = light.variance_per_count
@@ -210,13 +216,13 @@ def _marginal(t: Array) -> Array:
     return np.asarray(acf * np.exp(-0.5 * (np.arange(len(acf)) / width) ** 2))
 
 
-def _spectrum(t: Array, known: NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Array, float, float]:
+def _spectrum(t: Array, shape: tuple[int, int]) -> tuple[Array, float, float]:
     """Smoothed variance spectrum of a window (mean over all frequencies = variance), floor, and relative scatter.
 
     Blackman and Tukey's: the Fourier transform of the autocovariance times a Gaussian lag window. The floor is the mean at
     high frequencies; the scatter is that of the smoothed spectrum of white noise.
     """
-    taper = np.outer(np.hanning(t.shape[0] + 2)[1:-1], np.hanning(t.shape[1] + 2)[1:-1]) * known
+    taper = np.outer(np.hanning(t.shape[0] + 2)[1:-1], np.hanning(t.shape[1] + 2)[1:-1])
     square = np.square(taper)
     t = t - (t * taper).sum() / taper.sum()
     rough = np.abs(rfft2((t * taper).astype(np.float32), s=shape)) ** 2 / square.sum()

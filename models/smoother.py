@@ -56,6 +56,15 @@ class Smoothed:
         variance[k] = 0.0
         return self.mean - self.mean[k], np.maximum(variance, 0.0)
 
+    def only(self, count: int) -> Smoothed:
+        """The first ``count`` outputs."""
+        return replace(
+            self,
+            mean=self.mean[:, :count],
+            cov=self.cov[:, :count, :count],
+            cross=self.cross[:, :count, :count],
+        )
+
 
 def smooth(
     model: StateSpace,

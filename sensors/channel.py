@@ -31,6 +31,7 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "angle": {"rad": (1.0, 0.0), "deg": (math.pi / 180.0, 0.0)},
     "ratio": {"1": (1.0, 0.0), "percent": (1e-2, 0.0)},
     "image_distance": {"px": (1.0, 0.0)},
+    "spatial_frequency": {"1/px": (1.0, 0.0)},
     "tube": {"on": (1.0, 0.0)},
 }
 

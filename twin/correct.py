@@ -23,6 +23,7 @@ from twin.assembly import OUTPUTS, Machine
 from twin.beam_noise import beam_betas, beam_noise
 from twin.budget import budget_of, budget_with
 from twin.core import Twin
+from twin.marker_courses import MarkerCourse, courses, observed
 from twin.per_projection import EARLY, PerProjection, per_projection, places
 from twin.scan import Scan
 from twin.turning import Turned
@@ -44,6 +45,8 @@ class Corrected:
     drops : dict of cause to number of readings not used
     shaken_m2 : (2,) tuple
         Variance of measured vibration along u and v beyond the static budget's, mean over the scan [m²].
+    markers : tuple of MarkerCourse
+        Where markers stood in each projection.
     """
 
     correction: Correction
@@ -51,6 +54,7 @@ class Corrected:
     used: dict[str, int]
     drops: dict[str, int]
     shaken_m2: tuple[float, float] = (0.0, 0.0)
+    markers: tuple[MarkerCourse, ...] = ()
 
 
 def correct(
@@ -103,25 +107,29 @@ def correct(
         )
     steps = _padded(machine, steps, int(np.ceil(-place[0])), int(np.ceil(place[-1])) + 1 - len(steps))
     reference = int(np.floor(place[0] + EARLY)) + max(int(np.ceil(-place[0])), 0)
-    turned = _apart(machine)
+    turned, markers = _apart(machine), observed(machine)
     expected = {name: (rate * grid * len(steps), size) for name, (rate, size) in machine.step_rates.items()}
     smoothed = smooth(
         machine.model,
         with_evidence(machine.model, prior, steps, machine.gate),
         steps,
-        turned.wanted,
+        (*turned.wanted, *markers),
         reference=reference,
         gate=machine.gate,
         step_states=expected,
         run=engine(machine.config.estimator.engine),
         progress=progress,
     )
+    stood = courses(markers, smoothed, len(turned.wanted), frames.time, places(frames.time, reference, grid))
+    smoothed = smoothed.only(len(turned.wanted))
     used = {name: int(np.isfinite(steps.readings[:, j]).sum()) for j, name in enumerate(machine.model.channels)}
     drops: dict[str, int] = {}
     for (_, cause), count in aligner.drops.items():
         drops[cause] = drops.get(cause, 0) + count
     shaken = vectoriser.vibration.beyond(budget_of(machine.config).vibration_m)
-    return Corrected(_correction(machine, smoothed, frames, used, steps.covariates), smoothed, used, drops, shaken)
+    return Corrected(
+        _correction(machine, smoothed, frames, used, steps.covariates), smoothed, used, drops, shaken, stood
+    )
 
 
 def collect(

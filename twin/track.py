@@ -80,25 +80,26 @@ class Track:
     def __init__(self, looks: Sequence[Look]) -> None:
         self.looks = tuple(looks)
         self.curves = {f"{k.name}_{suffix}": Curve(suffix) for k in looks for suffix in SUFFIXES[k.marker]}
+        self.seen = 0
         self.reasons: dict[str, Counter[tuple[Verdict, str]]] = {look.name: Counter() for look in looks}
 
-    def __len__(self) -> int:
-        return max(map(len, self.curves.values()), default=0)
-
     def add(self, sighting: Sighting) -> None:
-        """Take in one projection."""
+        """Take in one image."""
+        self.seen += 1
         for channel, curve in self.curves.items():
-            found = sighting.values[channel]
-            curve.add(sighting.time, found.value, found.sigma, found.quality)
+            found = sighting.values.get(channel)
+            if found is not None:
+                curve.add(sighting.time, found.value, found.sigma, found.quality)
         for name, fix in sighting.fixes.items():
-            if fix.verdict is not Verdict.GOOD:
+            if fix.reason or fix.verdict is not Verdict.GOOD:
                 self.reasons[name][fix.verdict, fix.reason] += 1
 
     def recall(self, readings: Iterable[Reading]) -> None:
-        """Take in what an earlier run has written; its reasons are not in there."""
+        """Take in what an earlier run has written; its reasons are not in there, nor images that said nothing."""
         for r in readings:
             scale = math.pi / 180.0 if self.curves[r.channel].unit == "deg" else 1.0
             self.curves[r.channel].add(r.time, r.value / scale, r.sigma / scale, r.quality)
+        self.seen = max(map(len, self.curves.values()), default=0)
 
     @property
     def followed(self) -> bool:
@@ -126,8 +127,7 @@ def rows_of(sighting: Sighting, channels: Iterable[str]) -> str:
     """Rows of one projection in a readings file."""
     time = iso(np.array([sighting.time]))[0]
     rows = []
-    for channel in channels:
-        found = sighting.values[channel]
+    for channel, found in ((name, sighting.values[name]) for name in channels if name in sighting.values):
         value, sigma = (
             "" if math.isnan(number) else f"{number:.{digits}g}"
             for number, digits in ((found.value, 10), (found.sigma, 6))

@@ -113,7 +113,7 @@ def _go_on(
             file.add(found.path.name, rows_of(sighting, track.curves))
             track.add(sighting)
         live.acknowledge()
-        progress(len(track), len(live.follower.pending))
+        progress(track.seen, len(live.follower.pending))
         if not seen:
             stop.wait(POLL_S)
 

@@ -13,6 +13,9 @@ WIDTH, ROW, TOP, LEFT, RIGHT, POINTS = 1000, 150, 84, 76, 20, 900
 LINE, BAND, SUSPECT, LOST, INK, FAINT = "#0062a3", "#9ccbea", "#d97706", "#c2410c", "#1b1f24", "#d9dde3"
 _TITLES = {
     "n": "along the normal", "u": "along u", "v": "along v", "size": "size", "blur": "blur (sigma)", "flux": "flux",
+    "sfr50": "50 % modulation at", "mtf10": "10 % modulation at", "factor": "flux against the first bright image",
+    "tilt_u": "change of brightness across, along u", "tilt_v": "the same along v", "structure": "structure (rms)",
+    "spot_growth": "growth of a second spot",
 }  # fmt: skip
 
 
@@ -38,7 +41,7 @@ def track_svg(track: Track, name: str) -> str:
         f'role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><title>{title}</title>',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="16" y="28" font-size="17" font-weight="600">{title}</text>',
-        f'<text x="16" y="48">{len(track)} projections; positions in px from the window\'s first column and row</text>',
+        f'<text x="16" y="48">{track.seen} images; positions in px from the window\'s first column and row</text>',
         f'<line x1="16" x2="40" y1="64" y2="64" stroke="{LINE}" stroke-width="2"/><text x="46" y="68">measured</text>'
         f'<rect x="116" y="58" width="24" height="11" fill="{BAND}"/><text x="146" y="68">±2 σ</text>'
         f'<circle cx="196" cy="64" r="3" fill="{SUSPECT}"/><text x="206" y="68">suspect</text>'

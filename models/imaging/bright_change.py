@@ -9,9 +9,10 @@ import numpy as np
 
 from models.estimate import Array
 from models.imaging.blocks import beyond_noise
-from models.imaging.fix import Fix, Verdict
+from models.imaging.fix import Fix
 from models.imaging.second_spot import SpotChange
 
+UNSEEN = ("spot_growth", "spot_dipole_u", "spot_dipole_v")  # 0 where no second spot has changed
 TERMS = ((1, 0), (0, 1), (2, 0), (1, 1), (0, 2))  # orders along u and v of the shading's Legendre polynomials
 
 
@@ -74,8 +75,8 @@ class BrightChange:
         """The change as a fix, for readings.
 
         ``factor``, ``tilt_u``, ``tilt_v``, ``shading``, ``structure`` [1]; where a second spot is seen, its values as
-        in :meth:`models.imaging.second_spot.SpotChange.values`, and the verdict is suspect: an image can't be
-        corrected by the other.
+        in :meth:`models.imaging.second_spot.SpotChange.values`, and words about it as the reason; where none is,
+        ``spot_growth``, ``spot_dipole_u`` and ``spot_dipole_v`` are 0 without σ, and nothing else is said of it.
         """
         (tilt_u, sigma_u), (tilt_v, sigma_v) = self.tilt
         shading, structure = self.shading_rms, self.structure
@@ -94,9 +95,9 @@ class BrightChange:
             "structure": structure[1],
         }
         if self.spot is None:
-            return Fix(values, sigma, self.misfit)
+            return Fix(values | dict.fromkeys(UNSEEN, 0.0), sigma, self.misfit)
         more, more_sigma = self.spot.values()
-        return Fix(values | more, sigma | more_sigma, self.misfit, Verdict.SUSPECT, self.spot.words())
+        return Fix(values | more, sigma | more_sigma, self.misfit, reason=self.spot.words())
 
 
 def shading_shapes(u: Array, v: Array) -> Array:

@@ -28,7 +28,7 @@ class Fix:
     ----------
     values : mapping of str to float
         By suffix: ``n`` (along the normal of a wire), ``u``, ``v``, ``size``, ``blur`` [px], ``angle`` [deg],
-        ``contrast`` [1], ``flux`` [counts]. Empty when the marker is lost.
+        ``contrast`` [1], ``flux`` [counts]. Empty when the marker is lost; without what an image has nothing to say about.
     sigma : mapping of str to float
         Standard deviations of the same, same units.
     misfit : float
@@ -36,7 +36,7 @@ class Fix:
         noise is found from the residuals themselves.
     verdict : Verdict
     reason : str
-        Why the verdict is not good, in a few words; empty otherwise.
+        Why the verdict is not good, or what else should be told, in a few words; empty otherwise.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)

@@ -43,7 +43,7 @@ class Look:
     diameter_px : float, optional
         Known diameter of its shadow.
     reference : Path, optional
-        Images of a patch to compare with; without them the first ones of the series.
+        Images of a patch, or bright ones, to compare with; without them the first one of the series.
     """
 
     name: str
@@ -56,6 +56,11 @@ class Look:
     def addresses(self) -> tuple[str, ...]:
         """Addresses of what it tells, in the order in which they are written."""
         return tuple(f"{self.name}_{suffix}" for suffix in SUFFIXES[self.marker])
+
+    @property
+    def kind(self) -> str:
+        """Of the frames it is for: flat or projection."""
+        return "flat" if self.marker == "bright" else "projection"
 
 
 @dataclass(slots=True)
@@ -78,6 +83,7 @@ class Looker:
 
     def __init__(self, looks: Sequence[Look], illumination: Illumination) -> None:
         self._looks, self._illumination = tuple(looks), illumination
+        self._all_bright = all(look.kind == "flat" for look in looks)
         self._eyes: dict[str, _Eye] = {}
         self._shape = (0, 0)
 
@@ -87,7 +93,7 @@ class Looker:
         return {name: eye.part for name, eye in self._eyes.items()}
 
     def look(self, series: Series, position: int, angle_deg: float = NAN) -> dict[str, Fix]:
-        """Measure everything in one projection; by look.
+        """Measure in one image everything that is for its kind, and in any image what is bright where all looks are; by look.
 
         Raises
         ------
@@ -100,17 +106,19 @@ class Looker:
         if self._shape not in ((0, 0), shape):
             sizes = f"{shape[0]} × {shape[1]} px, the first projection {self._shape[0]} × {self._shape[1]}"
             raise SizeError(f"{place}: has {sizes}; it belongs to another scan")
-        for look in self._looks:
+        kind = series.contents.frames[position].kind
+        looks = [look for look in self._looks if self._all_bright or look.kind == kind]
+        for look in looks:
             if look.window is not None and not look.window.inside(shape):
                 raise LookError(
                     f"{place}: window {look.window} of {look.name} lies outside its {shape[0]} rows and {shape[1]} columns"
                 )
         whole = Region(0, shape[1], 0, shape[0])
-        parts = [self.windows.get(look.name, look.window or whole) for look in self._looks]
+        parts = [self.windows.get(look.name, look.window or whole) for look in looks]
         cut = [series.image(position, part.rows, part.columns) for part in parts]  # all of it, before a tracker moves
         self._shape = shape
         fixes = {}
-        for look, window in zip(self._looks, cut, strict=True):
+        for look, window in zip(looks, cut, strict=True):
             eye = self._eyes.get(look.name) or self._eye(look, series, position, angle_deg)
             if eye is None:
                 fixes[look.name] = Fix.lost("not found")
@@ -167,7 +175,7 @@ class Looker:
             return [
                 Picture(series.image(position, part.rows, part.columns), frame.angle_deg)
                 for position, frame in enumerate(series.contents.frames)
-                if frame.kind in ("projection", "reference")
+                if frame.kind in ("projection", "reference", look.kind)
             ]
         finally:
             series.close()

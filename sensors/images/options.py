@@ -27,7 +27,7 @@ class LookOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    marker: Literal["wire", "cross", "sphere", "patch", "flux"]
+    marker: Literal["wire", "cross", "sphere", "patch", "edge", "bright", "flux"]
     window: str | None = None
     diameter_px: Positive | None = None
     reference: str | None = None
@@ -41,11 +41,11 @@ class LookOptions(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> LookOptions:
-        if self.marker in ("flux", "patch") and self.window is None:
+        if self.marker in ("flux", "patch", "edge") and self.window is None:
             raise ValueError(f"marker {self.marker!r} needs its window; it can't be found by itself")
-        if self.reference is not None and self.marker != "patch":
+        if self.reference is not None and self.marker not in ("patch", "bright"):
             raise ValueError(f"a {self.marker} is compared with no reference; remove the key")
-        if self.diameter_px is not None and self.marker in ("flux", "patch"):
+        if self.diameter_px is not None and self.marker not in ("wire", "cross", "sphere"):
             raise ValueError(f"{self.marker!r} has no diameter; remove the key")
         return self
 
@@ -85,6 +85,11 @@ class ImagesOptions(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"look {twice[0]!r} is there twice; names are unique")
+        bright = [look.name for look in self.look if look.marker == "bright"]
+        if self.follow and bright and len(bright) < len(self.look):
+            raise ValueError(
+                f"look {bright[0]!r} is for bright images; give them a sensor of their own, whose pattern names them"
+            )
         return self
 
     def looks(self, base: Path) -> tuple[Look, ...]:

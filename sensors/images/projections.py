@@ -13,7 +13,7 @@ from sensors.images.live import LiveFolder, Passed
 from sensors.images.looking import Look, Looker
 from sensors.images.options import ImagesOptions
 from sensors.images.recorded import sightings
-from sensors.images.sighting import Sighting, Value
+from sensors.images.sighting import Sighting
 from sensors.images.trackers import QUANTITIES, SUFFIXES
 from sensors.reading import Reading, SensorError
 from sensors.rows import nearest
@@ -108,7 +108,8 @@ class ImagesSensor:
             batch = [
                 self._reading(channel, sighting)
                 for channel in self._channels
-                if sighting.time > self._after.get(channel.name, -math.inf)
+                if (channel.address or channel.name) in sighting.values
+                and sighting.time > self._after.get(channel.name, -math.inf)
             ]
             if batch:
                 yield batch
@@ -136,7 +137,8 @@ class ImagesSensor:
                 self._reading(channel, sighting)
                 for file, sighting in seen
                 for channel in self._channels
-                if not self._marks[channel.name].holds(file, sighting.time)
+                if (channel.address or channel.name) in sighting.values
+                and not self._marks[channel.name].holds(file, sighting.time)
             ]
             if batch:
                 yield batch
@@ -146,7 +148,7 @@ class ImagesSensor:
 
     def _reading(self, channel: Channel, sighting: Sighting) -> Reading:
         address = channel.address or channel.name
-        found = sighting.values.get(address, Value(math.nan))
+        found = sighting.values[address]
         scale, offset = UNITS[channel.quantity][self._units[address]]
         own, _ = UNITS[channel.quantity][channel.unit]
         raw = channel.raw(found.value * scale + offset)

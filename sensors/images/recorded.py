@@ -11,12 +11,13 @@ from pathlib import Path
 
 from sensors.images.looking import Look, Looker, LookError
 from sensors.images.names import number_of
-from sensors.images.series import Series
+from sensors.images.series import Frame, Series
 from sensors.images.sighting import Sighting, streams_of, values_of
 from sensors.images.times import NoTimeError, Timing
 from sensors.reading import SensorError
 
 _LOG = logging.getLogger("ctwin.sensors.images")
+_WORDS = {"projection": "projection", "flat": "bright image"}
 
 
 def sightings(
@@ -29,7 +30,10 @@ def sightings(
     after: float = -math.inf,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Sighting]:
-    """What the projections of a series say, in the order of acquisition; closes the series at the end.
+    """What the images of a series say, in the order of acquisition; closes the series at the end.
+
+    Looks at bright images are given those of the series, each at the time that the files tell, and its projections where it
+    has no bright ones (a folder of nothing else). All others are given its projections.
 
     Parameters
     ----------
@@ -46,27 +50,20 @@ def sightings(
         Nobody says a time of any projection, or what :class:`LookError` is raised for.
     """
     contents = series.contents
-    chosen = [(at, frame) for at, frame in enumerate(contents.frames) if frame.kind == "projection"]
-    if not chosen:
-        raise SensorError(f"{contents.name}: holds no projection, only {_kinds(series)}; name the projections")
-    if not timing.told and not any(math.isfinite(frame.time) for _, frame in chosen):
-        raise SensorError(
-            f"{chosen[0][1].place or contents.name}: says no time of any projection; give a table of times, "
-            "or a cadence with its start"
-        )
-    numbers = numbers_of([frame.place for _, frame in chosen])
+    chosen = _chosen(series, {look.kind for look in looks} or {"projection"}, timing)
     last, shared = -math.inf, 0
     try:
-        for count, (at, frame) in enumerate(chosen):
+        for count, (at, number) in enumerate(chosen):
+            frame = contents.frames[at]
             try:
-                time, angle = _when(series, at, timing, numbers[count])
+                time, angle = _when(series, at, timing, number)
                 shared = shared + 1 if time == last else 0
                 last = time
                 time += shared * 1e-6  # two readings of one instant would be taken for one that came twice
                 if time > after:
                     fixes = looker.look(series, at, angle)
-                    values = {**values_of(looks, fixes), **streams_of(series, frame.index)}
-                    yield Sighting(numbers[count], time, values, fixes)
+                    streams = streams_of(series, frame.index) if frame.kind == "projection" else {}
+                    yield Sighting(number, time, {**values_of(looks, fixes), **streams}, fixes)
             except LookError:
                 raise
             except SensorError as error:
@@ -80,10 +77,47 @@ def sightings(
         series.close()
 
 
+def _chosen(series: Series, kinds: set[str], timing: Timing) -> list[tuple[int, int]]:
+    """Frames to be looked at and their numbers, in the order of their times where two kinds are."""
+    frames = series.contents.frames
+    if kinds == {"flat"} and not any(frame.kind == "flat" for frame in frames):
+        kinds = {"projection"}
+    chosen = []
+    for kind in sorted(kinds):
+        own = [at for at, frame in enumerate(frames) if frame.kind == kind]
+        if not own:
+            what = _WORDS[kind]
+            raise SensorError(f"{series.contents.name}: holds no {what}, only {_kinds(series)}; name the {what}s")
+        told = timing.told and kind == "projection"
+        if not told and not any(math.isfinite(frames[at].time) for at in own):
+            mend = "give a table of times, or a cadence with its start"
+            if kind == "flat":
+                mend = "track their folder by itself, with a cadence and its start"
+            raise SensorError(
+                f"{frames[own[0]].place or series.contents.name}: says no time of any {_WORDS[kind]}; {mend}"
+            )
+        chosen += list(zip(own, numbers_of([frames[at].place for at in own]), strict=True))
+    if len(kinds) == 1:
+        return chosen
+
+    def time(one: tuple[int, int]) -> float:
+        try:
+            return _time(frames[one[0]], one[1], timing, series.contents.clock)[0]
+        except NoTimeError:
+            return math.inf  # told when its turn comes
+
+    return sorted(chosen, key=time)
+
+
+def _time(frame: Frame, number: int, timing: Timing, clock: str) -> tuple[float, float]:
+    """Time and angle; bright images are not what a table or a cadence is about."""
+    return (timing if frame.kind == "projection" else Timing(exposure_s=timing.exposure_s)).of(number, frame, clock)
+
+
 def _when(series: Series, position: int, timing: Timing, number: int) -> tuple[float, float]:
     """Time and angle of a projection; one without time may be one that can't be read, which is then told instead."""
     try:
-        return timing.of(number, series.contents.frames[position], series.contents.clock)
+        return _time(series.contents.frames[position], number, timing, series.contents.clock)
     except NoTimeError:
         series.image(position, slice(0, 1))
         raise

@@ -35,7 +35,7 @@ class Sighting:
     time : float
         Mid-exposure [s since 1970].
     values : mapping of str to Value
-        By address; every look gives all of its addresses.
+        By address; of every look that is for this kind of image, but for what such an image has nothing to say about.
     fixes : mapping of str to Fix
         By look, for their reasons.
     """
@@ -49,7 +49,11 @@ class Sighting:
 def values_of(looks: Sequence[Look], fixes: Mapping[str, Fix]) -> dict[str, Value]:
     """Fixes as values by address; a lost marker gives an invalid value for every one of its addresses."""
     return {
-        f"{look.name}_{suffix}": _value(fixes[look.name], suffix) for look in looks for suffix in SUFFIXES[look.marker]
+        f"{look.name}_{suffix}": _value(fix, suffix)
+        for look in looks
+        if (fix := fixes.get(look.name)) is not None
+        for suffix in SUFFIXES[look.marker]
+        if suffix in fix.values or fix.verdict is Verdict.LOST
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import ModelError
@@ -20,9 +21,14 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "cross": ("u", "v", "angle", "blur", "contrast"),
     "sphere": ("u", "v", "size", "blur", "contrast"),
     "patch": ("u", "v", "contrast"),
+    "edge": ("n", "angle", "blur", "contrast", "sfr50", "mtf10", "width_10_90", "width_50_90"),
+    "bright": (
+        "factor", "tilt_u", "tilt_v", "shading", "structure", "spot_growth", "spot_dipole_u", "spot_dipole_v",
+        "spot_amplitude", "spot_drift_u", "spot_drift_v", "spot_u", "spot_v", "spot_width",
+    ),
     "flux": ("flux", "structure"),
-}
-MARKERS = ("wire", "cross", "sphere", "patch")
+}  # fmt: skip
+MARKERS = ("wire", "cross", "sphere", "patch", "edge", "bright")
 FOUND = ("wire", "cross", "sphere")  # kinds that are found by themselves
 # suffix -> quantity and unit of what a tracker gives
 QUANTITIES = {
@@ -33,8 +39,25 @@ QUANTITIES = {
     "blur": ("marker_blur", "px"),
     "angle": ("angle", "deg"),
     "contrast": ("ratio", "1"),
+    "sfr50": ("spatial_frequency", "1/px"),
+    "mtf10": ("spatial_frequency", "1/px"),
+    "width_10_90": ("image_distance", "px"),
+    "width_50_90": ("image_distance", "px"),
     "flux": ("flux", "counts"),
     "structure": ("ratio", "1"),
+    "factor": ("ratio", "1"),
+    "tilt_u": ("ratio", "1"),
+    "tilt_v": ("ratio", "1"),
+    "shading": ("ratio", "1"),
+    "spot_growth": ("ratio", "1"),
+    "spot_dipole_u": ("image_distance", "px"),
+    "spot_dipole_v": ("image_distance", "px"),
+    "spot_amplitude": ("ratio", "1"),
+    "spot_drift_u": ("image_distance", "px"),
+    "spot_drift_v": ("image_distance", "px"),
+    "spot_u": ("image_distance", "px"),
+    "spot_v": ("image_distance", "px"),
+    "spot_width": ("image_distance", "px"),
 }
 
 
@@ -118,7 +141,7 @@ def make(
     guess : object
         Where the marker is, as :func:`find` or :func:`placed` give it; patches and flux need none.
     reference : sequence of Picture
-        Of a patch: the window at several angles; empty: the first image is the reference.
+        Of a patch: the window at several angles; of bright images: some to be averaged; empty: the first image is it.
     """
     if marker == "wire":
         from models.imaging.wire import WireTracker
@@ -137,6 +160,15 @@ def make(
         from models.imaging.bright import FreeWindow
 
         return FreeWindow(light)
+    if marker == "edge":
+        from models.imaging.sharpness import EdgeTracker
+
+        return EdgeTracker(light)
+    if marker == "bright":
+        from models.imaging.bright_window import BrightWindow
+
+        mean = np.mean([picture.image for picture in reference], axis=0) if reference else None
+        return BrightWindow(light, mean, max(len(reference), 1))
     return _patch(reference or [first], light)
 
 

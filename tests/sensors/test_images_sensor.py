@@ -158,7 +158,7 @@ def test_a_cadence_and_a_table(tmp_path):
         ({"look": [{"name": "free", "marker": "flux"}]}, "needs its window"),
         ({"look": [{**WIRE, "reference": "first.tif"}]}, "a wire is compared with no reference"),
         ({"look": [{**FREE, "diameter_px": 3.0}]}, "has no diameter"),
-        ({"look": [{**WIRE, "marker": "ball"}]}, "'wire', 'cross', 'sphere', 'patch' or 'flux'"),
+        ({"look": [{**WIRE, "marker": "ball"}]}, "'patch', 'edge', 'bright' or 'flux'"),
         ({"photons_per_count": 0.0}, "greater than 0"),
     ],
 )

@@ -18,6 +18,7 @@ import pytest
 from tests.situations import machine
 from twin import __version__, profiles
 from twin.cli import main
+from twin.export import formats
 
 # Another machine than the configuration believes: two masses, a bar that conducts, a walk and noise of its own.
 SCENARIO = """ctwin_scenario = 1
@@ -254,7 +255,10 @@ def test_correct_in_every_format(capsys, simulated, tmp_path):
     )  # fmt: skip
     assert "120 projections from" in out
     written = sorted(path.name for path in (tmp_path / "all").iterdir())
-    assert written == ["corrections.csv", "corrections.svg", "nabu_translations.txt", "rtk_geometry.xml"]
+    assert {"corrections.csv", "corrections.svg", "markers.csv", "nabu_translations.txt", "rtk_geometry.xml"} < set(
+        written
+    )
+    assert len(written) == len(formats()) + 2
     assert all(str(tmp_path / "all" / name) in out for name in written)
     ours, truth = rows(tmp_path / "all" / "corrections.csv"), rows(simulated / "run" / "truth.csv")
     assert len(ours) == 120
@@ -278,7 +282,13 @@ def test_correct_in_every_format(capsys, simulated, tmp_path):
 def test_correct_writes_what_is_asked_for(capsys, simulated, tmp_path):
     given = ("--readings", simulated / "run" / "readings.csv", "--scan", simulated / "run" / "scan.csv")
     run(capsys, "correct", simulated / "good.toml", *given, "--out", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["corrections.csv", "corrections.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corrections.csv", "corrections.svg", "markers.csv"]
+    # where the ball was seen, each within its noise of 0.2 px of where the smoothed model has it
+    estimated = {(row["time"], row["channel"]): float(row["value"]) for row in rows(tmp_path / "markers.csv")}
+    measured = [row for row in rows(simulated / "run" / "readings.csv") if (row["time"], row["channel"]) in estimated]
+    left = [float(row["value"]) - estimated[row["time"], row["channel"]] for row in measured]
+    assert len(left) == 120
+    assert 0.15 < np.sqrt(np.mean(np.square(left))) < 0.25
     first = (tmp_path / "corrections.csv").read_bytes()
     (tmp_path / "corrections.csv").write_text("of an earlier run")
     run(capsys, "correct", simulated / "good.toml", *given, "--out", tmp_path, "--format", "table", "table")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.correction import Correction
 from models.estimate import ModelError
 from twin.assembly import Machine, assemble
 from twin.atomic import make_folder, write_atomic
@@ -17,6 +16,7 @@ from twin.config import Config
 from twin.correct import Corrected, correct, predict_resolution
 from twin.export import Setup, formats, make
 from twin.history import HistoryError
+from twin.marker_courses import FILENAME, courses_csv
 from twin.pictures import correction_svg
 from twin.recorded import read_record, zone_of
 from twin.scan import Scan, read_scan
@@ -48,7 +48,7 @@ def _correct(given: argparse.Namespace) -> int:
         result = _from_store(machine, folder, scan, bar)
     bar.done()
     wanted = formats() if "all" in given.format else tuple(dict.fromkeys(given.format))
-    for path in write_corrections(machine, result.correction, scan, wanted, given.out):
+    for path in write_corrections(machine, result, scan, wanted, given.out):
         say(f"  {path}")
     _tell(machine, result)
     return 0
@@ -72,20 +72,22 @@ def _from_store(machine: Machine, folder: Path, scan: Scan, bar: Progress) -> Co
         raise HistoryError(f"{folder}: the store is damaged ({error}); give --readings instead") from None
 
 
-def write_corrections(
-    machine: Machine, correction: Correction, scan: Scan, wanted: Sequence[str], out: Path
-) -> list[Path]:
-    """Write a correction in several formats, and its picture; the files written."""
+def write_corrections(machine: Machine, result: Corrected, scan: Scan, wanted: Sequence[str], out: Path) -> list[Path]:
+    """Write a correction in several formats, its picture, and where markers stood; the files written."""
     g = machine.config.geometry
     setup = Setup(machine.pose, g.columns, g.rows, len(scan.only("projection")))
     folder = make_folder(out)
     paths = []
     for name in wanted:
         exporter = make(name, setup)
-        exporter.write(correction, folder / exporter.filename)
+        exporter.write(result.correction, folder / exporter.filename)
         paths.append(folder / exporter.filename)
-    write_atomic(folder / "corrections.svg", correction_svg(correction))
-    return [*paths, folder / "corrections.svg"]
+    write_atomic(folder / "corrections.svg", correction_svg(result.correction))
+    paths.append(folder / "corrections.svg")
+    if result.markers:
+        write_atomic(folder / FILENAME, courses_csv(result.markers))
+        paths.append(folder / FILENAME)
+    return paths
 
 
 def _tell(machine: Machine, result: Corrected) -> None:

@@ -105,7 +105,7 @@ def _summary(service: Service, out: Path) -> None:
     bar.done()
     gain = gain_of(machine, result.correction, run)
     predicted = predict_resolution(machine, result.correction, result.smoothed, result.shaken_m2)
-    paths = write_corrections(machine, result.correction, scan, formats(), out)
+    paths = write_corrections(machine, result, scan, formats(), out)
     picture = correction_svg(result.correction, gain.truth)
     write_atomic(out / "corrections.svg", picture)
     rows = _rows(gain, predicted.promised_um, predicted.uncorrected_um, predicted.corrected_um)

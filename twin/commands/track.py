@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from models.estimate import Array
 from sensors.images.formats import open_series
 from sensors.images.illumination import Illumination
 from sensors.images.looking import Look, Looker
@@ -24,6 +25,9 @@ from twin.terminal import Progress, say
 from twin.track import HEAD, Track, rows_of
 from twin.track_follow import follow
 from twin.track_picture import track_svg
+from twin.track_profile import averaged, shifts_of
+
+_A = {"wire": "a wire", "cross": "a cross", "sphere": "a sphere", "patch": "a patch", "edge": "an edge"}
 
 
 def add(sub: Any) -> None:
@@ -40,13 +44,17 @@ def add(sub: Any) -> None:
     command.add_argument("--cadence", type=positive, metavar="S", help="seconds from one projection to the next")
     command.add_argument("--start", metavar="TIME", help="with --cadence: when the first exposure began")
     command.add_argument("--exposure", type=duration, default=0.0, metavar="S", help="length of an exposure")
-    command.add_argument("--reference", type=Path, metavar="PATH", help="of a patch: images to compare with")
+    command.add_argument(
+        "--reference", type=Path, metavar="PATH", help="of a patch, or bright ones: images to compare with"
+    )
     command.add_argument("--free", type=_window, metavar="u0:u1,v0:v1", help="window of free rays: flux, too")
     command.add_argument("--diameter", type=positive, metavar="PX", help="known diameter of the marker's shadow")
     command.add_argument("--photons-per-count", type=positive, default=math.nan, metavar="N")
     command.add_argument("--timezone", default="UTC", metavar="Z", help="of clocks without zone, such as Europe/Berlin")
     command.add_argument("--follow", action="store_true", help="a folder being filled: go on until Ctrl-C")
     command.add_argument("--picture", type=Path, metavar="FILE", help="default: OUT with the ending .svg")
+    command.add_argument("--profile", type=Path, metavar="FILE", help="a wire's averaged profile, .svg")
+    command.add_argument("--shifts", type=Path, metavar="READINGS", help="with --profile: markers.csv of corrections")
     command.add_argument("--out", type=Path, metavar="FILE", help="readings, .csv")
     command.set_defaults(run=_track)
 
@@ -79,18 +87,24 @@ def _check(given: argparse.Namespace) -> None:
         raise SensorError("--cadence and --start belong together; give both or none")
     if given.times is not None and given.cadence is not None:
         raise SensorError("--times and --cadence exclude each other; give one")
-    if given.marker == "patch" and given.window is None:
-        raise SensorError("a patch can't be found by itself; give its --window")
-    if given.reference is not None and given.marker != "patch":
-        raise SensorError(f"--reference is for patches; a {given.marker} is compared with none")
+    if given.marker in ("patch", "edge") and given.window is None:
+        raise SensorError(f"{_A[given.marker]} can't be found by itself; give its --window")
+    if given.reference is not None and given.marker not in ("patch", "bright"):
+        raise SensorError(f"--reference is for patches and bright images; {_A[given.marker]} is compared with none")
+    if given.marker == "bright" and (given.free is not None or given.find):
+        raise SensorError(f"{'--find' if given.find else '--free'} goes with a marker; leave it out for bright images")
+    if given.profile is not None and (given.marker != "wire" or given.follow):
+        raise SensorError("--profile is for a wire in a finished series; leave it out, or track that without --follow")
+    if given.shifts is not None and given.profile is None:
+        raise SensorError("--shifts says what the profile is shifted by; give --profile, too")
     if given.name == "free" and given.free is not None:
         raise SensorError("--name free is that of the window of free rays; give another")
     if given.follow and given.projections.exists() and not given.projections.is_dir():
         raise SensorError(f"{given.projections}: is a file; --follow needs the folder that is being filled")
     if given.out is not None:
         given.picture = given.picture or given.out.with_suffix(".svg")
-        for path, ending in ((given.out, ".csv"), (given.picture, ".svg")):
-            if path.suffix.lower() != ending:
+        for path, ending in ((given.out, ".csv"), (given.picture, ".svg"), (given.profile, ".svg")):
+            if path is not None and path.suffix.lower() != ending:
                 raise OutputError(
                     f"{path}: what is written here is {ending[1:].upper()}; give a name with the ending {ending}"
                 )
@@ -150,22 +164,39 @@ def _must_be_seen(given: argparse.Namespace, looker: Looker, name: str) -> None:
 def _whole(given: argparse.Namespace, looks: list[Look], timing: Timing) -> int:
     series = _series(given)
     contents = series.contents
+    if given.marker == "bright" and timing.told and any(frame.kind == "flat" for frame in contents.frames):
+        raise SensorError("--times and --cadence are those of projections; track the folder of bright images by itself")
+    shifts = None if given.shifts is None else shifts_of(given.shifts, looks[0].addresses[0])
     looker, track, faults, rows = Looker(looks, _illumination(given)), Track(looks), Counter[str](), [HEAD]
     bar = Progress("track")
     for sighting in sightings(series, timing, looks, looker, faults, progress=bar):
-        if not len(track):
+        if looks[0].name in sighting.fixes and not track.seen:
             _must_be_seen(given, looker, looks[0].name)
         track.add(sighting)
         rows.append(rows_of(sighting, track.curves))
     bar.done()
-    if not len(track):
-        raise SensorError(f"{given.projections}: none of its projections can be read; nothing is written")
+    if not track.seen:
+        raise SensorError(f"{given.projections}: none of its images can be read; nothing is written")
     write_atomic(given.out, "".join(rows))
     write_atomic(given.picture, track_svg(track, contents.name))
     _tell(given, track, looker, contents.name, timing.words(contents.clock), faults)
+    if given.profile is not None:
+        _profile(given, looks[0], looker, track, shifts)
     for note in contents.notes:
         say(f"  note: {note}")
     return 0 if track.followed else 1
+
+
+def _profile(
+    given: argparse.Namespace, wire: Look, looker: Looker, track: Track, shifts: tuple[Array, Array] | None
+) -> None:
+    seen = track.curves[wire.addresses[0]], track.curves[wire.addresses[1]]
+    bar = Progress("average")
+    found = averaged(_series(given), _illumination(given), looker.windows[wire.name], seen, shifts, bar)
+    bar.done()
+    by = "by where each was seen" if given.shifts is None else f"by {given.shifts}"
+    write_atomic(given.profile, found.picture(wire.name))
+    say(f"{found.line()} ({by})\n  {given.profile}")
 
 
 def _follow(given: argparse.Namespace, looks: list[Look], timing: Timing) -> int:
@@ -188,7 +219,7 @@ def _follow(given: argparse.Namespace, looks: list[Look], timing: Timing) -> int
         progress=lambda taken, waiting: bar(taken / max(taken + waiting, 1), f"{taken} projections"),
     )
     bar.done()
-    if not len(track):
+    if not track.seen:
         say("no projection has come")
         return 0
     write_atomic(given.picture, track_svg(track, given.projections.name))
@@ -202,7 +233,8 @@ def _named(given: argparse.Namespace) -> dict[str, Path | None]:
 
 def _tell(given: argparse.Namespace, track: Track, looker: Looker, name: str, clock: str, faults: Counter[str]) -> None:
     left = "".join(f", {count} {cause}" for cause, count in sorted(faults.items()))
-    say(f"{name}: {len(track)} projections{left}; times: {clock}")
+    what = "bright images" if given.marker == "bright" else "projections"
+    say(f"{name}: {track.seen} {what}{left}; times: {clock}")
     for look, part in looker.windows.items():
         say(f"window {part} of {look}")
     for line in track.lines():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from models.estimate import ModelError
+from models.imaging.bright_change import UNSEEN
 from models.imaging.bright_ratio import bright_ratio
 from models.imaging.fix import Verdict
 from models.imaging.light import Light
@@ -87,7 +88,7 @@ def test_shading_is_reported_with_its_size() -> None:
     assert found.structure[0] < 3 * found.structure[1]
     values = found.fix().values
     assert values["tilt_u"] == pytest.approx(0.01, abs=5 * found.fix().sigma["tilt_u"])
-    assert set(values) == {"factor", "tilt_u", "tilt_v", "shading", "structure"}
+    assert set(values) == {"factor", "tilt_u", "tilt_v", "shading", "structure", *UNSEEN}
     assert found.fix().verdict is Verdict.GOOD
 
 

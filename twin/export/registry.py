@@ -16,8 +16,19 @@ Factory = Callable[[Setup], Exporter]
 # format -> module:class; the class is called with a Setup
 FORMATS = {
     "table": "twin.export.table:TableExporter",
+    "parquet": "twin.export.parquet:ParquetExporter",
     "rtk": "twin.export.rtk:RtkExporter",
+    "astra": "twin.export.astra:AstraExporter",
+    "cil": "twin.export.cil:CilExporter",
+    "leap": "twin.export.leap:LeapExporter",
+    "tigre": "twin.export.tigre:TigreExporter",
+    "openct": "twin.export.openct:OpenCtExporter",
+    "ctsimu": "twin.export.ctsimu:CtsimuExporter",
+    "nxtomo": "twin.export.nxtomo:NxTomoExporter",
     "nabu": "twin.export.nabu:NabuExporter",
+    "tomopy": "twin.export.tomopy:TomoPyExporter",
+    "zeiss": "twin.export.zeiss:ZeissExporter",
+    "skyscan": "twin.export.skyscan:SkyScanExporter",
 }
 
 

@@ -26,10 +26,8 @@ from models.correction import Correction
 from models.estimate import Array
 from models.geometry import ConeBeam
 from twin.atomic import write_atomic
-from twin.export.exporter import ExportError, Setup, check
-
-MM = 1e3  # mm per m
-UM = 1e-3  # mm per um
+from twin.export.exporter import Setup, check
+from twin.export.poses import MM, displacements_mm, distances_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,8 @@ def rtk_pose(correction: Correction, pose: ConeBeam) -> RtkPose:
     ExportError
         A displacement along w carries the source through the axis or the axis through the detector.
     """
-    source, axis, detector = (
-        np.asarray(getattr(correction, field)) * UM for field in ("source_um", "object_um", "detector_um")
-    )
-    sid = pose.source_object_m * MM - source[:, 2] + axis[:, 2]
-    sdd = pose.source_detector_m * MM + detector[:, 2] - source[:, 2]
-    if np.any(sid <= 0) or np.any(sdd <= sid):
-        raise ExportError("rtk: a displacement along w is larger than the distances of the pose; check the units (um)")
+    source, axis, detector = displacements_mm(correction)
+    sid, sdd = distances_mm(correction, pose, "rtk")
     return RtkPose(
         SourceToIsocenterDistance=sid,
         SourceToDetectorDistance=sdd,

@@ -65,7 +65,7 @@ def render(correction: Correction) -> str:
     numbers = np.column_stack(
         [correction.time, correction.angle_deg]
         + [
-            _column(correction, field_name + tail, part)
+            column(correction, field_name + tail, part)
             for tail in ("", "_std")
             for field_name, part in COLUMNS.values()
         ]
@@ -75,7 +75,8 @@ def render(correction: Correction) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _column(correction: Correction, name: str, part: int | None) -> Array:
+def column(correction: Correction, name: str, part: int | None) -> Array:
+    """Values of a field, or of one component of it, (N,)."""
     values = np.asarray(getattr(correction, name), dtype=float)
     return values if part is None else values[:, part]
 

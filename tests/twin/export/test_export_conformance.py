@@ -73,10 +73,16 @@ def test_check_catches(check, author, tmp_path):
         getattr(conformance, check)(author_kept, tmp_path)
 
 
+def test_all_formats_have_files_of_their_own():
+    exporters = [make(name, conformance.setup()) for name in registry.FORMATS]
+    assert [exporter.name for exporter in exporters] == list(registry.FORMATS)
+    assert len({exporter.filename for exporter in exporters}) == len(exporters) == 14
+
+
 def test_unknown_format_names_the_nearest():
     with pytest.raises(ExportError, match="format 'tabel' is unknown; did you mean 'table'"):
         make("tabel", conformance.setup())
-    with pytest.raises(ExportError, match="there are nabu, rtk, table"):
+    with pytest.raises(ExportError, match=r"there are astra, cil, .*, nabu, .*, rtk, .*, table, "):
         make("qqqq", conformance.setup())
 
 
@@ -87,7 +93,7 @@ def test_outsiders_come_through_their_entry_point(monkeypatch):
         EntryPoint("gone", "no_such_module:X", registry.GROUP),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.GROUP else [])
-    assert set(formats()) == {"gone", "mine", "nabu", "rtk", "table"}
+    assert set(formats()) == {"gone", "mine", *registry.FORMATS}
     assert make("mine", conformance.setup()).name == "careless"
     assert make("rtk", conformance.setup()).filename == "rtk_geometry.xml"
     with pytest.raises(ExportError, match=r"'gone' .*can't be loaded: No module named 'no_such_module'"):

@@ -12,7 +12,8 @@ from models.geometry import ConeBeam
 from tests.twin.export.corrections import POSE, correction, setup
 from tests.twin.export.independent_projector import COLUMNS, PIXEL, SDD, SOD, pixel
 from twin.export import ExportError, Setup
-from twin.export.nabu import NabuExporter, residual_um
+from twin.export.nabu import NabuExporter
+from twin.export.residual import residual_um
 
 
 def written(c, tmp_path, s=None):

@@ -9,7 +9,7 @@ import pytest
 
 from models.geometry import ConeBeam
 from tests.twin.simulate.machines import scenario, wire_config
-from twin.export import Setup, make, read_corrections
+from twin.export import Setup, make, read_corrections, registry
 from twin.export.rtk import matrices, rtk_pose
 from twin.scan import read_scan
 from twin.simulate.files import write_run
@@ -54,7 +54,7 @@ def test_truth_as_rtk_geometry_moves_the_axis_as_the_simulator_did(run, folder, 
     assert np.ptp(truth.shift_px, axis=0).min() > 0.1
     np.testing.assert_allclose(there - there[0], truth.shift_px, atol=2e-3 * np.ptp(truth.shift_px))
     # without σ, for nobody stated one, all formats take it
-    for name in ("table", "rtk", "nabu"):
+    for name in registry.FORMATS:
         exporter = make(name, Setup(pose, g.columns, g.rows, 20))
         exporter.write(truth, tmp_path / exporter.filename)
     again = read_corrections(tmp_path / "corrections.csv")

@@ -44,7 +44,8 @@ class Blocks:
         return self.shape[0] // self.side, self.shape[1] // self.side
 
     @property
-    def _cut(self) -> tuple[slice, slice]:
+    def cut(self) -> tuple[slice, slice]:
+        """Rows and columns that belong to blocks."""
         starts = [(n - m * self.side) // 2 for n, m in zip(self.shape, self.count, strict=True)]
         return slice(starts[0], starts[0] + self.count[0] * self.side), slice(
             starts[1], starts[1] + self.count[1] * self.side
@@ -53,25 +54,25 @@ class Blocks:
     def split(self, values: Array) -> Array:
         """(rows, columns, side²) array: the pixels of every block."""
         rows, columns = self.count
-        part = values[self._cut].reshape(rows, self.side, columns, self.side)
+        part = values[self.cut].reshape(rows, self.side, columns, self.side)
         return np.asarray(part.swapaxes(1, 2).reshape(rows, columns, self.side**2))
 
     def sum(self, values: Array) -> Array:
         """Sum over each block; the window's shape in, blocks' out."""
         rows, columns = self.count
-        return np.asarray(values[self._cut].reshape(rows, self.side, columns, self.side).sum(axis=(1, 3)))
+        return np.asarray(values[self.cut].reshape(rows, self.side, columns, self.side).sum(axis=(1, 3)))
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """The blocks' values for all pixels of the window; at its border that of the nearest block."""
         index = [
             np.clip((np.arange(n) - cut.start) // self.side, 0, m - 1)
-            for n, cut, m in zip(self.shape, self._cut, self.count, strict=True)
+            for n, cut, m in zip(self.shape, self.cut, self.count, strict=True)
         ]
         return np.asarray(values[np.ix_(*index)])
 
     def middles(self) -> tuple[Array, Array]:
         """u and v of the blocks' middles [px]."""
-        rows, columns = self._cut
+        rows, columns = self.cut
         half = (self.side - 1) / 2.0
         u = columns.start + half + self.side * np.arange(self.count[1])
         v = rows.start + half + self.side * np.arange(self.count[0])

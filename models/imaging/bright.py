@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import Array
+from models.imaging import flux_kernel
 from models.imaging.blocks import Blocks, beyond_noise
+from models.imaging.bright_change import shading_shapes
 from models.imaging.fix import Fix, Verdict
+from models.imaging.flux_kernel import COUNTS, GAIN, MISFIT, OFF, PIXELS, VARIANCE
 from models.imaging.light import Light
 from models.imaging.shared_noise import neighbours_noise, shared_noise
 
@@ -23,7 +27,8 @@ UPPER = 75.0  # percentile of the pieces that is taken for free
 LEAST_FREE = 0.2
 SATURATED = 1e-3
 DARK_SIGMA = 5.0  # less flux is none
-ENOUGH = 10_000  # pixels that tell a median
+ENOUGH = 2000  # pixels that tell a median, and which others are off
+ASKED, MOST = 8, 256  # images, and rows and columns of them, that tell how much noise neighbours share
 UNEVEN = 0.01  # a structure that makes a fix suspect
 
 
@@ -62,58 +67,116 @@ def free_flux(window: NDArray[Any], light: Light) -> Fix:
     >>> round(fix.sigma["flux"], 2), abs(fix.values["flux"] - 900.0) < 1.5, fix.verdict.value
     (0.43, True, 'good')
     """
-    full = window >= light.full_scale
-    good = ~(light.dead | full | ~np.isfinite(window) | (light.flat <= 0))
-    if np.count_nonzero(good) < 0.5 * good.size:
-        return Fix.lost("more than half of the pixels are dead or at full scale")
-    gain = np.where(good, light.flat / light.flat[good].mean(), 0.0)
-    counts = np.where(good, window - light.dark, 0.0)
-    safe = np.where(good, gain, 1.0)
-    level = _middle((counts / safe)[good])
-    variance = _variance(counts, gain, good, level, light)
-    off = good & (np.abs(counts - level * gain) > OUTLIER * np.sqrt(variance))
-    blocks = Blocks.of((window.shape[0], window.shape[1]), max(2, min(window.shape) // PATCHES))
-    pixels = blocks.sum(good.astype(float))
-    seen = pixels > 0
-    covered = seen & (blocks.sum(off.astype(float)) > COVERED_PIXELS * pixels)
-    kept = good & ~off
-    flux, sigma = _pieces(blocks, counts, gain, variance, kept)
-    sigma *= math.sqrt(neighbours_noise(np.where(kept, counts - level * gain, np.nan), variance))
-    free = float(np.percentile(flux[seen & np.isfinite(flux)], UPPER)) if np.isfinite(flux).any() else 0.0
-    covered |= seen & (flux < free - np.maximum(COVERED * abs(free), COVERED_SIGMA * sigma))
-    covered |= seen & ~np.isfinite(flux)
-    part = float(covered.sum()) / max(float(seen.sum()), 1.0)
-    if part > 1.0 - LEAST_FREE:
-        return Fix.lost("something covers the window")
-    clear = good & ~blocks.spread(covered)
-    level = _middle((counts / safe)[clear])
-    off = np.abs(counts - level * gain) > OUTLIER * np.sqrt(_variance(counts, gain, clear, level, light))
-    kept = clear & ~off
-    total = float(gain[kept].sum())
-    mean = float(counts[kept].sum() / total)
-    variance = _variance(counts, gain, kept, mean, light)
-    rest = np.where(kept, counts - mean * gain, np.nan)
-    power = shared_noise(rest, variance)
-    noise = math.sqrt(power * float(variance[kept].sum())) / total
-    if not mean > DARK_SIGMA * noise:
-        return Fix.lost("no beam: the window counts no more than its noise")
-    flux, sigma = _pieces(blocks, counts, gain, variance, kept)
-    told = np.isfinite(flux) & ~covered
-    structure = beyond_noise(flux[told] / mean - 1.0, math.sqrt(power) * sigma[told] / mean)
-    known = math.isfinite(light.variance_per_count)
-    misfit = float(np.mean(rest[kept] ** 2 / variance[kept])) if known else math.nan
-    reason = _doubt(part, float(full.mean()), structure)
-    return Fix(
-        {"flux": mean, "structure": structure[0]},
-        {"flux": noise, "structure": structure[1]},
-        misfit,
-        Verdict.SUSPECT if reason else Verdict.GOOD,
-        reason,
-    )
+    return _Rays(light).flux(window)
+
+
+class _Rays:
+    """What is the same for all images of a window: gains, a sample of pixels, and the noise that neighbours share."""
+
+    def __init__(self, light: Light) -> None:
+        self._light = light
+        alive = ~light.dead & (light.flat > 0)
+        self._gain = np.where(alive, light.flat / (light.flat[alive].mean() if alive.any() else 1.0), 0.0)
+        self._dark = np.asarray(light.dark, dtype=float)
+        at = np.flatnonzero(alive)
+        self._sample = at[:: max(1, len(at) // ENOUGH)]
+        rows, columns = light.flat.shape
+        self._blocks = Blocks.of((rows, columns), max(2, min(rows, columns) // PATCHES))
+        cut = self._blocks.cut
+        self._corner = cut[0].start, cut[1].start
+        self._shared: list[tuple[float, float]] = []
+
+    def flux(self, window: NDArray[Any]) -> Fix:
+        """As :func:`free_flux`."""
+        none = np.zeros(self._blocks.count, dtype=bool)
+        level, noise = self._usual(window)
+        sums, full = self._sums(window, level, noise, none)
+        if sums[..., PIXELS].sum() < 0.5 * window.size:
+            return Fix.lost("more than half of the pixels are dead or at full scale")
+        seen = sums[..., PIXELS] > 0
+        flux, sigma = _means(sums)
+        by_neighbours, power = self._asked(window, level, noise)
+        free = float(np.percentile(flux[seen & np.isfinite(flux)], UPPER)) if np.isfinite(flux).any() else 0.0
+        covered = seen & (sums[..., OFF] > COVERED_PIXELS * sums[..., PIXELS])
+        lacking = np.maximum(COVERED * abs(free), COVERED_SIGMA * sigma * math.sqrt(by_neighbours))
+        covered |= seen & ~(flux >= free - lacking)
+        part = float(covered.sum()) / max(float(seen.sum()), 1.0)
+        if part > 1.0 - LEAST_FREE:
+            return Fix.lost("something covers the window")
+        known = math.isfinite(self._light.variance_per_count)
+        for again in (True, False):  # about the mean itself, with the noise that is left
+            sums, _ = self._sums(window, level, noise, covered)
+            total, kept = float(sums[..., GAIN].sum()), float((sums[..., PIXELS] - sums[..., OFF]).sum())
+            level = float(sums[..., COUNTS].sum()) / total
+            if again and not known:
+                scale = float(sums[..., MISFIT].sum()) / kept
+                noise = noise[0] * scale, noise[1] * scale
+        error = math.sqrt(power * float(sums[..., VARIANCE].sum())) / total
+        if not level > DARK_SIGMA * error:
+            return Fix.lost("no beam: the window counts no more than its noise")
+        flux, sigma = _means(sums)
+        told = np.isfinite(flux) & ~covered
+        structure = beyond_noise(flux[told] / level - 1.0, math.sqrt(power) * sigma[told] / level)
+        reason = _doubt(part, full / window.size, structure)
+        return Fix(
+            {"flux": level, "structure": structure[0]},
+            {"flux": error, "structure": structure[1]},
+            float(sums[..., MISFIT].sum()) / kept if known else math.nan,
+            Verdict.SUSPECT if reason else Verdict.GOOD,
+            reason,
+        )
+
+    def _sums(
+        self, window: NDArray[Any], level: float, noise: tuple[float, float], left_out: NDArray[np.bool_]
+    ) -> tuple[Array, int]:
+        sums = np.zeros((*self._blocks.count, 6))
+        light = self._light
+        full = flux_kernel.pieces(
+            np.ascontiguousarray(window), self._dark, self._gain, max(level, 0.0), noise, light.full_scale, OUTLIER,
+            left_out, self._blocks.side, self._corner, sums,
+        )  # fmt: skip
+        return sums, int(full)
+
+    def _usual(self, window: NDArray[Any]) -> tuple[float, tuple[float, float]]:
+        """Median level, and the noise: from the light, or from some pixels' scatter about the level (robust)."""
+        at = self._sample
+        raw, gain = window.ravel()[at].astype(float), self._gain.ravel()[at]
+        good = (raw < self._light.full_scale) & np.isfinite(raw)
+        counts, gain = (raw - self._dark.ravel()[at])[good], gain[good]
+        if not counts.size:
+            return 0.0, (0.0, 1e-12)
+        level = float(np.median(counts / gain))
+        if math.isfinite(self._light.variance_per_count):
+            return level, (self._light.variance_per_count, max(self._light.read_variance, 1e-12))
+        apart = (counts - level * gain) / np.sqrt(gain)
+        scatter = 1.4826 * float(np.median(np.abs(apart - np.median(apart))))
+        # per gain, and so per level times gain
+        return level, (max(scatter**2, 1e-12) / level if level > 0 else 0.0, 1e-12)
+
+    def _asked(self, window: NDArray[Any], level: float, noise: tuple[float, float]) -> tuple[float, float]:
+        """Excess of the noise of neighbouring means, and of a mean over all: that of the first images, then remembered."""
+        if len(self._shared) >= ASKED:
+            return tuple(np.median(self._shared, axis=0).tolist())
+        cut = tuple(slice(max(0, (n - MOST) // 2), max(0, (n - MOST) // 2) + MOST) for n in window.shape)
+        gain, raw = self._gain[cut], window[cut].astype(float)
+        rest = raw - self._dark[cut] - level * gain
+        variance = noise[0] * max(level, 0.0) * gain + noise[1]
+        good = (gain > 0) & (raw < self._light.full_scale) & (np.abs(rest) <= OUTLIER * np.sqrt(variance))
+        rest = np.where(good, rest, np.nan)
+        found = neighbours_noise(rest, variance), shared_noise(rest, variance)
+        self._shared.append(found)
+        return found
 
 
 class FreeWindow:
     """Watches the flux of a free ray; fulfils :class:`models.imaging.fix.Tracker`.
+
+    Parameters
+    ----------
+    light : Light
+        Without a flat image (an even one) the shape of the beam is taken from the first image that shows one, as a
+        polynomial of second order: structure is then what changes, or is finer than that. What covers a part of the
+        window in that image already isn't told.
 
     Examples
     --------
@@ -124,33 +187,39 @@ class FreeWindow:
     suffixes = SUFFIXES
 
     def __init__(self, light: Light) -> None:
-        self._light = light
+        self._light, self._rays = light, _Rays(light)
+        self._shaped = bool(np.ptp(light.flat) > 0)
 
     def look(self, window: NDArray[Any], angle_deg: float = float("nan")) -> Fix:  # noqa: ARG002 (a free ray has no angle)
         """Flux of the next image."""
-        return free_flux(window, self._light)
+        fix = self._rays.flux(window)
+        if self._shaped or fix.verdict is Verdict.LOST:
+            return fix
+        self._rays, self._shaped = _Rays(replace(self._light, flat=_beam(window, self._light))), True
+        return self._rays.flux(window)
 
 
-def _variance(counts: Array, gain: Array, used: NDArray[np.bool_], level: float, light: Light) -> Array:
-    """Variance of every pixel; per count from the light, or from the pixels' scatter about the level (robust)."""
-    if math.isfinite(light.variance_per_count):
-        return np.asarray(light.variance_per_count * max(level, 0.0) * gain + max(light.read_variance, 1e-12))
-    apart = (counts[used] - level * gain[used]) / np.sqrt(gain[used])
-    scatter = 1.4826 * _middle(np.abs(apart - _middle(apart)))
-    return np.asarray(max(scatter**2, 1e-12) * gain + 1e-12)
+def _beam(window: NDArray[Any], light: Light) -> Array:
+    """Shape of the beam in an image: mean 1, Legendre polynomials to the second order fitted to the means of blocks."""
+    rows, columns = window.shape
+    blocks = Blocks.of((rows, columns), max(2, min(window.shape) // PATCHES))
+    good = ~light.dead & (window < light.full_scale) & np.isfinite(window)
+    pixels = blocks.sum(good.astype(float))
+    seen = 2.0 * pixels > pixels.max()
+    mean = blocks.sum(np.where(good, window - light.dark, 0.0))[seen] / pixels[seen]
+    u, v = (2.0 * at / max(n - 1, 1) - 1.0 for at, n in zip(blocks.middles(), (columns, rows), strict=True))
+    u, v = np.meshgrid(u, v)
+    base = np.concatenate([np.ones((1, *u.shape)), shading_shapes(u, v)])[:, seen]
+    c = np.linalg.lstsq(base.T, mean, rcond=None)[0]
+    u, v = np.meshgrid(np.linspace(-1.0, 1.0, columns), np.linspace(-1.0, 1.0, rows))
+    shape = c[0] + np.tensordot(c[1:], shading_shapes(u, v), axes=1)
+    return np.asarray(np.maximum(shape / shape.mean(), 0.1))
 
 
-def _middle(values: Array) -> float:
-    """Median; of a large window that of some thousand pixels, which is exact enough for a level and a scatter."""
-    return float(np.median(values[:: max(1, len(values) // ENOUGH)]))
-
-
-def _pieces(
-    blocks: Blocks, counts: Array, gain: Array, variance: Array, kept: NDArray[np.bool_]
-) -> tuple[Array, Array]:
-    weight = blocks.sum(np.where(kept, gain, 0.0))
-    safe = np.where(weight > 0, weight, np.nan)
-    return blocks.sum(np.where(kept, counts, 0.0)) / safe, np.sqrt(blocks.sum(np.where(kept, variance, 0.0))) / safe
+def _means(sums: Array) -> tuple[Array, Array]:
+    """Flux of each piece and its σ; ``nan`` where no pixel tells."""
+    weight = np.where(sums[..., GAIN] > 0, sums[..., GAIN], np.nan)
+    return sums[..., COUNTS] / weight, np.sqrt(sums[..., VARIANCE]) / weight
 
 
 def _doubt(covered: float, saturated: float, structure: tuple[float, float]) -> str:

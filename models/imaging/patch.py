@@ -22,6 +22,7 @@ from models.imaging.patch_texture import Texture, prepare
 
 GRID_PX = 0.125  # templates are made for whole multiples of this
 PLACES, TEXTURES, TEXTURE_PIXELS = 25, 4, 8_000_000  # kept: places; textures, at least, and more while they are small
+LEAST_SIDE = 8  # px, of a window
 TRIES = 8  # places before a shift is given up
 ROUNDABOUT = 2.0  # reaches at which a reading is taken that leads from one place to the other and back
 STRIDE_PX = 0.7  # longest way from one place to the next: farther away the answers say little
@@ -83,6 +84,9 @@ class PatchTracker:
     suffixes = ("u", "v", "contrast")
 
     def __init__(self, light: Light, references: References | None = None) -> None:
+        if min(light.flat.shape) < LEAST_SIDE:
+            rows, columns = light.flat.shape
+            raise ModelError(f"a window of {rows} × {columns} px holds no texture; give it {LEAST_SIDE} px each way")
         self._light, self._window = light, Window.of(light)
         self._alive = int(np.count_nonzero(self._window.flat))
         self._references = References() if references is None else references

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 _WORDS = re.compile(r"(\d+):(\d+),(\d+):(\d+)")
-LEAST_PX = 4
+LEAST_PX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Region:
         if not found:
             raise ValueError(f"{text!r} is no window; write columns and rows as u0:u1,v0:v1, such as 900:1028,0:2048")
         region = cls(*map(int, found.groups()))
-        if min(region.shape) < LEAST_PX:
-            raise ValueError(f"{text!r} is less than {LEAST_PX} px wide or high; u1 and v1 are the first ones outside")
+        if min(region.shape) < 1 or region.shape[0] * region.shape[1] < LEAST_PX:
+            raise ValueError(f"{text!r} has less than {LEAST_PX} px; u1 and v1 are the first ones outside")
         return region
 
     def __str__(self) -> str:

@@ -25,6 +25,7 @@ from models.smoother import smooth
 from models.statespace import Observation
 from tests.benchmarks.growth import growth, year
 from tests.benchmarks.limit import limit
+from tests.benchmarks.patch_registration import patch_registration
 from tests.benchmarks.peers import Filterpy, Statsmodels
 from tests.benchmarks.sphere_tracking import sphere_tracking
 from tests.benchmarks.systems import course, large, small
@@ -137,6 +138,7 @@ def main() -> int:
     print(year(large()), flush=True)
     print(wire_tracking(), flush=True)
     print(sphere_tracking(), flush=True)
+    print(patch_registration(), flush=True)
     return 0
 
 

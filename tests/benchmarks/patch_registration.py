@@ -28,8 +28,9 @@ COLUMNS = {
 }  # fmt: skip
 SHAPES = ((2048, 128), (256, 256), (128, 128))
 LENGTHS_PX, COUNTS = (3.0, 1.5), (50, 2000, 20000)
-REFERENCES = 6  # noisy ones, each for a share of the images
-IMAGES, ROUNDS, SLOW_ROUNDS = 24, 10, 3
+REFERENCES = IMAGES = 24  # each image has a noisy reference of its own
+ROUNDS, SLOW_ROUNDS = 10, 3
+SLOW_IMAGES = 12  # that scikit-image is given
 DRIFT_PX = 0.02  # per image: 20 px over a scan of 1000 images, the most that is seen
 JITTER_PX = 0.2  # how well the shift is known before
 MEMORY_MB = 300  # more than a cache holds
@@ -155,7 +156,7 @@ def errors(shape: tuple[int, int], counts: float, length_px: float) -> dict[str,
             "opencv": opencv_shift(still, moved),
             "opencv, Hann": opencv_shift(still, moved, hann),
         }
-        if k < 2 * REFERENCES:
+        if k < SLOW_IMAGES:
             found["skimage"] = skimage_shift(still, moved)
         for name, shift in found.items():
             squares[name] += list((np.array(shift) - at) ** 2)

@@ -154,7 +154,7 @@ def test_a_cadence_and_a_table(tmp_path):
         ({"timezone": "Mars"}, "timezone 'Mars' is unknown"),
         ({"look": [WIRE, WIRE]}, "look 'wire' is there twice"),
         ({"look": [{**WIRE, "window": "5:2"}]}, "'5:2' is no window"),
-        ({"look": [{**WIRE, "window": "5:7,0:100"}]}, "less than 4 px"),
+        ({"look": [{**WIRE, "window": "5:7,0:5"}]}, "less than 16 px"),
         ({"look": [{"name": "free", "marker": "flux"}]}, "needs its window"),
         ({"look": [{**WIRE, "reference": "first.tif"}]}, "a wire is compared with no reference"),
         ({"look": [{**FREE, "diameter_px": 3.0}]}, "has no diameter"),

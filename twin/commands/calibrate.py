@@ -41,7 +41,7 @@ def _calibrate(given: argparse.Namespace) -> int:
         raise OutputError(f"{out}: is there already; choose another --out, or overwrite it with --force")
     scan = read_scan(given.scan, zone_of(config, given.scan)) if given.scan else None
     bar = Progress("calibrate")
-    readings = [r for batch in read_record(config, given.readings) for r in batch]
+    readings = [r for batch in read_record(config, given.readings, given.config.resolve().parent) for r in batch]
     if not readings:
         raise SensorError(f"{', '.join(map(str, given.readings))}: no reading there; nothing to calibrate with")
     done = calibrate(config, readings, bar, scan=scan)

@@ -43,7 +43,9 @@ def _correct(given: argparse.Namespace) -> int:
     scan = scan_given(config, given.scan, folder)
     bar = Progress("smoothing")
     if given.readings:
-        result = correct(machine, read_record(config, given.readings), scan, progress=bar)
+        result = correct(
+            machine, read_record(config, given.readings, given.config.resolve().parent), scan, progress=bar
+        )
     else:
         result = _from_store(machine, folder, scan, bar)
     bar.done()

@@ -47,7 +47,7 @@ def _replay(given: argparse.Namespace) -> int:
         raise ConfigError(["--forecast-from needs --withhold CHANNEL, the channel that is forecast"])
     scan = read_scan(given.scan, zone_of(config, given.scan)) if given.scan else None
     bar = Progress("replay")
-    readings = [r for batch in read_record(config, given.readings) for r in batch]
+    readings = [r for batch in read_record(config, given.readings, given.config.resolve().parent) for r in batch]
     if not readings:
         raise SensorError(f"{', '.join(map(str, given.readings))}: no reading there; nothing to replay")
     scored = _score(config, readings, given.withhold, given.forecast_from) if given.withhold else ""

@@ -35,7 +35,7 @@ WORDS = {
     "use": "setattr(geo, name, array) for all but angles; FDK with dowang=False, for with its default (True) it takes"
     " offDetector as if it were the same for all projections",
     "left over by depth": "nothing: COR and offOrigin move source and detector, offDetector moves the detector back."
-    " Only FDK's weights take the distances of the first projection",
+    " Only the scale and the cosine weight of FDK take the distances of the first projection",
 }
 
 

@@ -65,6 +65,37 @@ def test_the_consumer_brings_content_back(name, tmp_path):
         assert np.abs(back - dot(30, 25)).max() < 2e-3
 
 
+WHOLE = np.array([[0, 0], [3, -4], [-5, 2], [1, 6]])
+
+
+def stack(shift):
+    """Images (4, 50, 60) of two dots, moved by (columns, rows)."""
+    columns, rows = np.arange(60), np.arange(50)[:, None]
+    dots = lambda x, y: np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)  # noqa: E731
+    return np.array([dots(30 + du, 25 + dv) + 0.5 * dots(20 + du, 28 + dv) for du, dv in shift])
+
+
+def test_tomopy_by_the_lines_of_shift_images(tmp_path):
+    from skimage import transform
+
+    c = dataclasses.replace(correction(4), shift_px=WHOLE + np.array([[0, 0], [0.5, 0.25], [0.1, -0.3], [-0.4, 0.2]]))
+    sx, sy = np.loadtxt(written("tomopy", c, tmp_path), unpack=True)
+    for m, image in enumerate(stack(c.shift_px)):
+        back = transform.warp(image, transform.SimilarityTransform(translation=(sy[m], sx[m])), order=5)
+        still = np.clip(stack([[0, 0]])[0], image.min(), image.max())  # as warp does
+        inner = slice(8, -8)
+        assert np.abs(back - still)[inner, inner].max() < 1e-3
+
+
+def test_zeiss_by_the_lines_of_cils_reader(tmp_path):
+    c = dataclasses.replace(correction(4), shift_px=WHOLE.astype(float))
+    table = pd.read_csv(written("zeiss", c, tmp_path), comment="#")
+    for num, image in enumerate(stack(WHOLE)):
+        back = np.roll(image, (int(table["x_shift_px"][num]), int(table["y_shift_px"][num])), axis=(1, 0))
+        inner = slice(8, -8)
+        np.testing.assert_allclose(back[inner, inner], stack([[0, 0]])[0][inner, inner], rtol=0, atol=1e-12)
+
+
 def sideways(seed, sense=1.0):
     """Motions of some µm without any along w, and the shift of a point on the axis, exact for them."""
     c = correction(12, seed=seed, sense=sense)

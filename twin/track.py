@@ -20,6 +20,7 @@ from sensors.reading import Quality, Reading
 from twin.simulate.files import iso
 
 HEAD = "# ctwin readings 1\ntime,channel,value,sigma,quality\n"
+REASONS = 6  # told; the rest is counted
 PLACES = ("n", "u", "v")
 _QUALITIES = tuple(Quality)
 
@@ -115,8 +116,11 @@ class Track:
                 f"{look.name}: {counts[Quality.GOOD]} good, {counts[Quality.SUSPECT]} suspect, "
                 f"{counts[Quality.INVALID]} lost"
             )
-            for (verdict, reason), count in self.reasons[look.name].most_common():
+            reasons = self.reasons[look.name].most_common()
+            for (verdict, reason), count in reasons[:REASONS]:
                 yield f"  {verdict.value}: {reason or 'no reason given'} ({count})"
+            if len(reasons) > REASONS:
+                yield f"  and {len(reasons) - REASONS} other reasons ({sum(count for _, count in reasons[REASONS:])})"
             for channel in look.addresses:
                 words = _numbers(self.curves[channel])
                 if words:

@@ -14,6 +14,8 @@ from models.imaging.fix import Fix, Verdict
 from models.imaging.light import Light
 from models.imaging.second_spot import NAMES
 
+OBJECT, SHADE = 0.05, 0.2  # rms of structure and shading; what changes so much is an object in the beam
+MAIN = 0.5  # part of the beam's brightness; so much is no second spot
 SUFFIXES = ("factor", "tilt_u", "tilt_v", "shading", "structure", *(f"spot_{name}" for name in NAMES))
 
 
@@ -67,6 +69,11 @@ class BrightWindow:
             self._reference = np.array(window, dtype=float)
             return Fix({}, {})
         try:
-            return bright_ratio(window, self._reference, self._light, reference_frames=self._frames).fix()
+            change = bright_ratio(window, self._reference, self._light, reference_frames=self._frames)
         except ModelError as error:
             return Fix.lost(str(error))
+        fix = change.fix()
+        too_much = any(abs(fix.values.get(f"spot_{name}", 0.0)) > MAIN for name in ("growth", "amplitude"))
+        if change.structure[0] > OBJECT or change.shading_rms[0] > SHADE or too_much:
+            return Fix.lost("no bright image: something stands in the beam, or did in the first one")
+        return fix

@@ -10,6 +10,9 @@ import pytest
 import tifffile
 from scipy.special import ndtr
 
+from models.imaging.bright_window import BrightWindow
+from models.imaging.fix import Verdict
+from models.imaging.light import Light
 from sensors.images.formats import open_series
 from sensors.images.illumination import Illumination
 from sensors.images.looking import Look, Looker
@@ -97,6 +100,16 @@ def test_a_folder_of_nothing_but_bright_images(folder):
     for path in list(folder.glob("flat_*")):
         path.rename(folder / path.name.replace("flat", "b"))
     assert [one.values.get("bright_factor") is not None for one in seen(folder, [BRIGHT])] == [False, True, True]
+
+
+def test_projections_are_no_bright_images(folder):
+    """Something in the beam is not a second spot of a million per cent."""
+    found = seen(folder, [BRIGHT])
+    assert all(one.fixes["bright"].verdict is Verdict.GOOD for one in found)
+    light = BrightWindow(Light.plain((ROWS, COLUMNS)), beam())
+    fix = light.look(np.random.default_rng(1).poisson(knife()).astype(np.uint16))
+    assert fix.verdict is Verdict.LOST
+    assert "no bright image" in fix.reason
 
 
 def test_no_bright_image_or_no_time_is_one_line(folder):

@@ -54,6 +54,14 @@ def distances_mm(correction: Correction, pose: ConeBeam, name: str) -> tuple[Arr
     ------
     ExportError
         A displacement along w carries the source through the axis or the axis through the detector.
+
+    Examples
+    --------
+    SOD 10 mm, SDD 50 mm; the source 0.25 µm nearer, the object 0.125 µm, the detector 0.025 µm farther:
+
+    >>> from twin.export.conformance import correction
+    >>> [round(float(d[1]), 7) for d in distances_mm(correction(2), ConeBeam(10e-3, 50e-3, 50e-6), "mine")]
+    [9.999625, 49.999775]
     """
     source, axis, detector = displacements_mm(correction)
     to_axis = pose.source_object_m * MM - source[:, 2] + axis[:, 2]

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from models.correction import Correction
+from models.estimate import Array
 from twin.atomic import write_atomic
 from twin.export.archive import npz
 from twin.export.exporter import Setup, check
@@ -51,20 +52,42 @@ class TigreExporter:
     def write(self, correction: Correction, path: Path) -> None:
         """Write the archive; needs a row for every projection of the scan, since TIGRE pairs them by position."""
         check(correction, self.name, self.setup.projections)
-        source, axis, detector = displacements_mm(correction)
-        to_axis, to_detector = distances_mm(correction, self.setup.pose, self.name)
-        zero = np.zeros(len(correction))
-        size = np.array([self.setup.rows, self.setup.columns])
-        pixel_mm = np.full(2, self.setup.pose.pixel_m * MM)
-        arrays = {
-            "angles": -np.deg2rad(np.asarray(correction.angle_deg, float)) + 0.0,
-            "DSO": to_axis,
-            "DSD": to_detector,
-            "COR": source[:, 0] - axis[:, 0],
-            "offOrigin": np.column_stack([source[:, 1] - axis[:, 1], zero, zero]),
-            "offDetector": np.column_stack([source[:, 1] - detector[:, 1], detector[:, 0] - source[:, 0]]),
-            "nDetector": size,
-            "dDetector": pixel_mm,
-            "sDetector": size * pixel_mm,
-        }
+        arrays = attributes(correction, self.setup)
         write_atomic(path, npz(arrays, about(correction, "geometry for TIGRE", WORDS)))
+
+
+def attributes(correction: Correction, setup: Setup) -> dict[str, Array]:
+    """TIGRE's attributes by name; lengths [mm], angles [rad]; the first six have one entry per projection.
+
+    Raises
+    ------
+    ExportError
+        A displacement along w is larger than the distances of the pose.
+
+    Examples
+    --------
+    A source that moved 1 µm along u and -0.5 µm along v, an object that moved half as far the other way:
+
+    >>> from twin.export import conformance
+    >>> geometry = attributes(conformance.correction(2), conformance.setup(2))
+    >>> float(geometry["COR"][1]), geometry["offOrigin"][1].tolist()
+    (0.0015, [-0.00075, 0.0, 0.0])
+    >>> geometry["offDetector"][1].round(9).tolist()
+    [-0.00045, -0.0009]
+    """
+    source, axis, detector = displacements_mm(correction)
+    to_axis, to_detector = distances_mm(correction, setup.pose, "tigre")
+    zero = np.zeros(len(correction))
+    size = np.array([setup.rows, setup.columns])
+    pixel_mm = np.full(2, setup.pose.pixel_m * MM)
+    return {
+        "angles": -np.deg2rad(np.asarray(correction.angle_deg, float)) + 0.0,
+        "DSO": to_axis,
+        "DSD": to_detector,
+        "COR": source[:, 0] - axis[:, 0],
+        "offOrigin": np.column_stack([source[:, 1] - axis[:, 1], zero, zero]),
+        "offDetector": np.column_stack([source[:, 1] - detector[:, 1], detector[:, 0] - source[:, 0]]),
+        "nDetector": size,
+        "dDetector": pixel_mm,
+        "sDetector": size * pixel_mm,
+    }

@@ -49,7 +49,7 @@ def track_svg(track: Track, name: str) -> str:
     ]
     for row, (channel, curve) in enumerate(shown.items()):
         out.append(_panel(channel, curve, (begin, max(end - begin, 1e-9), scale), TOP + row * ROW))
-    out.append(f'<text x="{WIDTH / 2}" y="{height - 8}" text-anchor="middle">{unit} since the first projection</text>')
+    out.append(f'<text x="{WIDTH / 2}" y="{height - 8}" text-anchor="middle">{unit} since the first image</text>')
     return "\n".join([*out, "</svg>", ""])
 
 
@@ -61,7 +61,7 @@ def _panel(channel: str, curve: Curve, span: tuple[float, float, float], top: fl
     there = np.isfinite(value)
     good = there & curve.marked(Quality.GOOD)
     head = f'<text x="{LEFT}" y="{top + 13}" font-weight="600">{plain(channel)}</text>'
-    out = [f'{head}<text x="{LEFT + 130}" y="{top + 13}">{_TITLES[curve.suffix]} [{curve.unit}]</text>']
+    out = [f'{head}<text x="{LEFT + 170}" y="{top + 13}">{_TITLES[curve.suffix]} [{curve.unit}]</text>']
     seen = good if good.any() else there
     low, high = _range(value[seen], sigma[seen])
 
@@ -96,7 +96,7 @@ def _range(value: Array, sigma: Array) -> tuple[float, float]:
     if not value.size:
         return 0.0, 1.0
     low, high = float((value - 2 * sigma).min()), float((value + 2 * sigma).max())
-    margin = max(0.06 * (high - low), 1e-9 * max(abs(low), abs(high)), 1e-12)
+    margin = 0.06 * (high - low) if high - low > 1e-9 * max(abs(low), abs(high)) else max(0.01 * abs(low), 0.01)
     return low - margin, high + margin
 
 

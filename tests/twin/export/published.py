@@ -6,9 +6,7 @@ changed between file and formula, as a slip in an exporter would: ``READERS[form
 
 from __future__ import annotations
 
-import io
 import json
-from functools import lru_cache
 
 import h5py
 import numpy as np
@@ -168,20 +166,24 @@ def ctsimu(path, change=same):
 
 def nxtomo(path, change=same):
     """NXtransformations: an item acts first, then what it depends on; NXdetector_module has the steps."""
-    entry = change(h5py.File(io.BytesIO(path.read_bytes()), "r+"))["entry"]
-    assert entry.attrs["NeXus_Coordinate_System"] == "McStas"
+    steps, starts = {}, {}
 
-    @lru_cache
-    def item(name):
-        said = entry[name]
-        attributes = {key: said.attrs[key] for key in ("transformation_type", "units", "depends_on")}
-        parent = said.parent.name.removeprefix("/entry/")
-        after = attributes.pop("depends_on")
-        after = None if after == "." else after.removeprefix("/entry/") if after[0] == "/" else f"{parent}/{after}"
-        return np.ravel(said[()]), np.array(said.attrs["vector"], float), tuple(attributes.values()), after
+    def keep(name, said):
+        if name.endswith("/depends_on"):
+            starts[name.removesuffix("/depends_on")] = said[()].decode()
+        if "transformation_type" in said.attrs:
+            kind = (said.attrs["transformation_type"], said.attrs["units"])
+            folder, after = name.rpartition("/")[0], said.attrs["depends_on"]
+            after = None if after == "." else after.removeprefix("/entry/") if after[0] == "/" else f"{folder}/{after}"
+            steps[name] = np.ravel(said[()]), np.array(said.attrs["vector"], float), kind, after
+
+    with h5py.File(path, "r+") as file:
+        entry = change(file)["entry"]
+        assert entry.attrs["NeXus_Coordinate_System"] == "McStas"
+        entry.visititems(keep)
 
     def step(name, i, x):
-        values, vector, kind, _ = item(name)
+        values, vector, kind, _ = steps[name]
         value = values[i] if values.size > 1 else values[0]
         if kind == ("translation", "m"):
             return x + value * vector * 1e3
@@ -191,26 +193,17 @@ def nxtomo(path, change=same):
 
     def carried(name, i, x):
         while name is not None:
-            x, name = step(name, i, x), item(name)[3]
+            x, name = step(name, i, x), steps[name][3]
         return x
 
-    def chain(body):
-        return f"{body}/{entry[body]['depends_on'][()].decode()}"
-
-    start, panel = (
-        {body: chain(body) for body in ("sample", "instrument/source")},
-        "instrument/detector/detector_module",
-    )
-
-    @lru_cache
-    def machine(i):
-        nothing = np.zeros(3)
-        steps = [step(f"{panel}/{name}_pixel_direction", i, nothing) for name in ("fast", "slow")]
-        return carried(start["instrument/source"], i, nothing), carried(f"{panel}/module_offset", i, nothing), *steps
+    def place(body, i, x):
+        return carried(f"{body}/{starts[body]}", i, x)
 
     def project(i, point):
-        x = carried(start["sample"], i, np.array([-point[0], -point[1], point[2]]))
-        source, first, column, row = machine(i)
+        nothing, panel = np.zeros(3), "instrument/detector/detector_module"
+        x = place("sample", i, np.array([-point[0], -point[1], point[2]]))
+        source, first = place("instrument/source", i, nothing), carried(f"{panel}/module_offset", i, nothing)
+        column, row = (step(f"{panel}/{name}_pixel_direction", i, nothing) for name in ("fast", "slow"))
         a, b, _ = np.linalg.solve(np.column_stack([column, row, source - x]), source - first)
         return np.array([a, b])
 

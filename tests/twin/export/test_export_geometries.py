@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -244,6 +245,27 @@ def test_ctsimu_uncertainty_is_the_largest_sigma_or_not_said(tmp_path):
     np.testing.assert_array_equal([item["value"] for item in source], c.source_um_std.max(axis=0)[[2, 0, 1]])
     assert "uncertainty" not in geometry["stage"]["center"]["y"]
     assert "uncertainty" in geometry["stage"]["center"]["z"]
+
+
+def test_openct_matrices_end_in_one_as_those_of_ctsimu(tmp_path):
+    document = json.loads(written("openct", correction(), tmp_path).read_text(encoding="utf-8"))
+    assert np.array(document["projections"]["matrices"])[:, 2, 3].tolist() == [1.0] * 12
+
+
+def test_nxtomo_records_the_sample_with_units_words_and_provenance(tmp_path):
+    c = correction()
+    with h5py.File(written("nxtomo", c, tmp_path), "r") as file:
+        sample = file["entry/sample"]
+        for axis, moved in zip("xyz", (c.object_um * [-1e-6, -1e-6, 1e-6]).T, strict=True):
+            assert sample[f"{axis}_translation"].attrs["units"] == "m"
+            np.testing.assert_allclose(sample[f"{axis}_translation"][()], moved, rtol=1e-14, atol=1e-20)
+        assert sample["rotation_angle"].attrs["units"] == "degree"
+        np.testing.assert_array_equal(sample["rotation_angle"][()], c.angle_deg)
+        assert file["entry/definition"][()] == b"NXtomo"
+        assert "data" not in file["entry/instrument/detector"]  # with images nabu would read y_translation, and fail
+        said = json.loads(file["entry/process/about"][()])
+    assert [tuple(pair) for pair in said["provenance"]] == list(c.provenance)
+    assert "nabu must not see y_translation" in said["use"]
 
 
 def test_one_projection_is_a_scan_too(tmp_path):

@@ -2,7 +2,8 @@
 
     nabu_side.py DATA.npz FOLDER NAME[=FILE]…     writes FOLDER/NAME.npy (rows, y, x)
 
-DATA holds projections (N, rows, columns) as attenuation and angle_deg. Imports nothing of ours.
+DATA holds projections (N, rows, columns) as attenuation and angle_deg; with ``record``, a file of motions whose groups
+``transformations`` are copied beside the images. Imports nothing of ours.
 """
 
 import subprocess
@@ -50,6 +51,12 @@ def write_nxtomo(path, projections, angle_deg):
         beam["incident_energy"].attrs["units"] = "keV"
 
 
+def copy_transformations(record, dataset):
+    with h5py.File(record) as given, h5py.File(dataset, "r+") as scan:
+        for body in ("sample", "instrument/source", "instrument/detector"):
+            given["entry"].copy(f"{body}/transformations", scan["entry"].require_group(body))
+
+
 def reconstruct(folder, name, dataset, translations, columns):
     out = folder / name
     out.mkdir()
@@ -82,6 +89,8 @@ if __name__ == "__main__":
     data, folder = np.load(sys.argv[1]), Path(sys.argv[2]).resolve()
     dataset = folder / "scan.nx"
     write_nxtomo(dataset, data["projections"], data["angle_deg"])
+    if "record" in data:
+        copy_transformations(str(data["record"]), dataset)
     for argument in sys.argv[3:]:
         name, _, translations = argument.partition("=")
         np.save(folder / f"{name}.npy", reconstruct(folder, name, dataset, translations, data["projections"].shape[2]))

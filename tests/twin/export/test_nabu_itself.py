@@ -17,6 +17,7 @@ import pytest
 
 from tests.twin.export.corrections import correction, setup
 from twin.export.nabu import NabuExporter
+from twin.export.nxtomo import NxTomoExporter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SIDE = Path(__file__).with_name("nabu_side.py")
@@ -59,7 +60,12 @@ def test_nabu_takes_the_shift_out_and_sees_each_wrong_sign(tmp_path):
     for folder, moved in {"moved": shift, "still": 0 * shift}.items():
         (tmp_path / folder).mkdir()
         np.savez(tmp_path / f"{folder}.npz", projections=radiographs(angle, moved), angle_deg=angle)
+    record = tmp_path / "motion.nx"
+    NxTomoExporter(setup(COUNT)).write(dataclasses.replace(correction(COUNT), angle_deg=angle), record)
+    (tmp_path / "recorded").mkdir()
+    np.savez(tmp_path / "recorded.npz", **np.load(tmp_path / "moved.npz"), record=str(record))
     wanted = [f"{name}={path}" for name, path in files.items()]
+    run_nabu(str(tmp_path / "recorded.npz"), str(tmp_path / "recorded"), wanted[0])
     run_nabu(str(tmp_path / "still.npz"), str(tmp_path / "still"), "none")
     run_nabu(str(tmp_path / "moved.npz"), str(tmp_path / "moved"), "none", *wanted)
 
@@ -71,3 +77,7 @@ def test_nabu_takes_the_shift_out_and_sees_each_wrong_sign(tmp_path):
     print("rms difference to the scan that did not move:", error)
     assert error["right"] < 0.02 * error["none"], error
     assert min(error["column"], error["row"]) > 20 * error["right"], error
+    # motions recorded as transformations beside the images change nothing
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "recorded" / "right.npy"), np.load(tmp_path / "moved" / "right.npy")
+    )

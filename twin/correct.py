@@ -23,6 +23,7 @@ from twin.assembly import OUTPUTS, Machine
 from twin.beam_noise import beam_betas, beam_noise
 from twin.budget import budget_of, budget_with
 from twin.core import Twin
+from twin.edges import Edge, edges
 from twin.marker_courses import MarkerCourse, courses, observed
 from twin.per_projection import EARLY, PerProjection, per_projection, places
 from twin.scan import Scan
@@ -256,12 +257,14 @@ def _flux(machine: Machine, smoothed: Smoothed, time: Array, covariates: Array) 
 class Predicted:
     """Half-pitch at 10 % MTF of a scan [µm]: promised by the static budget, without correction, with it.
 
-    The latter two with the spot as it was estimated over the scan, per axis, where its size is a state.
+    The latter two with the spot as it was estimated over the scan, per axis, where its size is a state. ``edges``: the same
+    by orientation and radius, for a scan over a whole turn.
     """
 
     promised_um: float
     uncorrected_um: float
     corrected_um: float
+    edges: tuple[Edge, ...]
 
 
 def predict_resolution(
@@ -293,6 +296,7 @@ def predict_resolution(
         0.5e6 / promised,
         0.5e6 / tomogram_f10(plane, drift, angle, left, axial),
         0.5e6 / tomogram_f10(plane, np.zeros_like(drift), angle, left, axial),
+        edges(machine, plane, axial, np.asarray(drift), correction.angle_deg, left),
     )
 
 

@@ -23,6 +23,7 @@ from models.correction import Correction
 from models.estimate import Array
 from twin.atomic import write_atomic
 from twin.export.exporter import Setup, check
+from twin.export.nexus import group, quantity
 from twin.export.poses import displacements_mm, distances_mm
 from twin.export.words import about, printable
 
@@ -52,7 +53,7 @@ class NxTomoExporter:
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
             file.attrs.update(NX_class="NXroot", default="entry")
-            _fill(_group(file, "entry", "NXentry"), correction, self.setup)
+            _fill(group(file, "entry", "NXentry"), correction, self.setup)
         write_atomic(path, buffer.getvalue())
 
 
@@ -64,47 +65,47 @@ def _fill(entry: h5py.Group, correction: Correction, setup: Setup) -> None:
     entry.attrs["version"] = 2.0  # of nxtomo: the first with McStas
     entry["definition"], entry["title"] = "NXtomo", printable(correction.scan)
 
-    body = _group(entry, "sample", "NXsample")
+    body = group(entry, "sample", "NXsample")
     body["name"] = printable(correction.scan)
-    _quantity(body, "rotation_angle", angle, "degree")
+    quantity(body, "rotation_angle", angle, "degree")
     for i, axis in enumerate(AXES):
-        _quantity(body, f"{axis}_translation", sample[:, i], "m")
+        quantity(body, f"{axis}_translation", sample[:, i], "m")
     chain = _chain(body, sample)
-    turn = _quantity(chain, "rotation_angle", angle, "degree")
+    turn = quantity(chain, "rotation_angle", angle, "degree")
     turn.attrs.update(transformation_type="rotation", vector=AXES["y"], depends_on="x")
     body["depends_on"] = "transformations/rotation_angle"
 
-    instrument = _group(entry, "instrument", "NXinstrument")
-    spot = _group(instrument, "source", "NXsource")
+    instrument = group(entry, "instrument", "NXinstrument")
+    spot = group(instrument, "source", "NXsource")
     _chain(spot, source - np.array([0.0, 0.0, pose.source_object_m]))
     spot["depends_on"] = "transformations/x"
 
-    panel = _group(instrument, "detector", "NXdetector")
+    panel = group(instrument, "detector", "NXdetector")
     _chain(panel, detector + np.array([0.0, 0.0, pose.source_detector_m - pose.source_object_m]))
     panel["depends_on"] = "transformations/x"
     panel["image_key"] = np.zeros(len(correction), np.int32)
-    _quantity(panel, "distance", pose.source_detector_m - pose.source_object_m, "m")
+    quantity(panel, "distance", pose.source_detector_m - pose.source_object_m, "m")
     for axis in "xy":
-        _quantity(panel, f"{axis}_pixel_size", pose.pixel_m, "m")
+        quantity(panel, f"{axis}_pixel_size", pose.pixel_m, "m")
     _module(panel, setup)
 
-    process = _group(entry, "process", "NXprocess")
+    process = group(entry, "process", "NXprocess")
     process["program"] = "ctwin"
     process["about"] = json.dumps(about(correction, "motion as NXtomo", WORDS))
 
 
 def _chain(body: h5py.Group, place_m: Array) -> h5py.Group:
     """Translations x, then y, then z, that take the origin to ``place_m`` (N, 3)."""
-    chain = _group(body, "transformations", "NXtransformations")
+    chain = group(body, "transformations", "NXtransformations")
     for i, (axis, then) in enumerate(zip(AXES, ("y", "z", "."), strict=True)):
-        step = _quantity(chain, axis, place_m[:, i], "m")
+        step = quantity(chain, axis, place_m[:, i], "m")
         step.attrs.update(transformation_type="translation", vector=AXES[axis], depends_on=then)
     return chain
 
 
 def _module(panel: h5py.Group, setup: Setup) -> None:
     """Steps of a column and of a row, and the way from the detector's centre to the centre of its first pixel."""
-    module = _group(panel, "detector_module", "NXdetector_module")
+    module = group(panel, "detector_module", "NXdetector_module")
     pixel_m = setup.pose.pixel_m
     first = np.array([(setup.columns - 1) / 2, (setup.rows - 1) / 2, 0.0]) * pixel_m
     away = float(np.linalg.norm(first))
@@ -114,18 +115,6 @@ def _module(panel: h5py.Group, setup: Setup) -> None:
         "slow_pixel_direction": (pixel_m, TURN * AXES["y"] + 0.0, "module_offset"),
     }
     for name, (length_m, vector, depends_on) in steps.items():
-        step = _quantity(module, name, length_m, "m")
+        step = quantity(module, name, length_m, "m")
         step.attrs.update(transformation_type="translation", vector=vector, depends_on=depends_on)
     module["data_origin"], module["data_size"] = [0, 0], [setup.rows, setup.columns]
-
-
-def _group(parent: h5py.Group, name: str, nexus_class: str) -> h5py.Group:
-    group = parent.create_group(name)
-    group.attrs["NX_class"] = nexus_class
-    return group
-
-
-def _quantity(group: h5py.Group, name: str, value: Array | float, unit: str) -> h5py.Dataset:
-    dataset = group.create_dataset(name, data=value)
-    dataset.attrs["units"] = unit
-    return dataset

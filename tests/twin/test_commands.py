@@ -258,7 +258,7 @@ def test_correct_in_every_format(capsys, simulated, tmp_path):
     assert {"corrections.csv", "corrections.svg", "markers.csv", "nabu_translations.txt", "rtk_geometry.xml"} < set(
         written
     )
-    assert len(written) == len(formats()) + 2
+    assert len(written) == len(formats()) + 3
     assert all(str(tmp_path / "all" / name) in out for name in written)
     ours, truth = rows(tmp_path / "all" / "corrections.csv"), rows(simulated / "run" / "truth.csv")
     assert len(ours) == 120
@@ -282,7 +282,11 @@ def test_correct_in_every_format(capsys, simulated, tmp_path):
 def test_correct_writes_what_is_asked_for(capsys, simulated, tmp_path):
     given = ("--readings", simulated / "run" / "readings.csv", "--scan", simulated / "run" / "scan.csv")
     run(capsys, "correct", simulated / "good.toml", *given, "--out", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["corrections.csv", "corrections.svg", "markers.csv"]
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == ["corrections.csv", "corrections.svg", "edges.csv", "markers.csv"]
+    edges = rows(tmp_path / "edges.csv")
+    assert len(edges) == 3 * 8 + 1  # radii, normals, and the face
+    assert all(float(e["promised_um"]) <= float(e["corrected_um"]) <= 1.01 * float(e["uncorrected_um"]) for e in edges)
     # where the ball was seen, each within its noise of 0.2 px of where the smoothed model has it
     estimated = {(row["time"], row["channel"]): float(row["value"]) for row in rows(tmp_path / "markers.csv")}
     measured = [row for row in rows(simulated / "run" / "readings.csv") if (row["time"], row["channel"]) in estimated]

@@ -56,7 +56,8 @@ def _begin(file: h5py.File, correction: Correction, setup: Setup, about: dict[st
     file.attrs.update(NX_class="NXroot", default="entry")
     entry = group(file, "entry", "NXentry")
     entry["definition"], entry["title"] = "NXtomo", printable(correction.scan)
-    entry.attrs["default"] = "data"
+    # version of nxtomo: the first with McStas
+    entry.attrs.update(default="data", NeXus_Coordinate_System="McStas", version=2.0)
 
     instrument = group(entry, "instrument", "NXinstrument")
     quantity(group(instrument, "source", "NXsource"), "distance", -pose.source_object_m, "m")

@@ -1,6 +1,7 @@
 """Run with an interpreter that has nabu and a CPU for OpenCL: what nabu makes of a translations file.
 
     nabu_side.py DATA.npz FOLDER NAME[=FILE]…     writes FOLDER/NAME.npy (rows, y, x)
+    nabu_side.py DATA.npz FOLDER NAME@IMAGES.nx   the same of transmissions that need no flats
 
 DATA holds projections (N, rows, columns) as attenuation and angle_deg; with ``record``, a file of motions whose groups
 ``transformations`` are copied beside the images. Imports nothing of ours.
@@ -57,7 +58,7 @@ def copy_transformations(record, dataset):
             given["entry"].copy(f"{body}/transformations", scan["entry"].require_group(body))
 
 
-def reconstruct(folder, name, dataset, translations, columns):
+def reconstruct(folder, name, dataset, translations, columns, flatfield=1):
     out = folder / name
     out.mkdir()
     config = folder / f"{name}.conf"
@@ -66,8 +67,8 @@ def reconstruct(folder, name, dataset, translations, columns):
     subprocess.run([tools / "nabu-config", *common], check=True, capture_output=True, cwd=folder)
     said = {
         "rotation_axis_position": (columns - 1) / 2, "translation_movements_file": translations,
-        "[output]location": out, "file_prefix": "rec", "file_format": "hdf5", "flatfield": 1, "take_logarithm": 1,
-        "normalize_srcurrent": 0,
+        "[output]location": out, "file_prefix": "rec", "file_format": "hdf5", "flatfield": flatfield,
+        "take_logarithm": 1, "normalize_srcurrent": 0, "enable_halftomo": 0,
     }  # fmt: skip
     lines, section = [], ""
     for line in config.read_text().splitlines():
@@ -92,5 +93,11 @@ if __name__ == "__main__":
     if "record" in data:
         copy_transformations(str(data["record"]), dataset)
     for argument in sys.argv[3:]:
-        name, _, translations = argument.partition("=")
-        np.save(folder / f"{name}.npy", reconstruct(folder, name, dataset, translations, data["projections"].shape[2]))
+        columns = data["projections"].shape[2]
+        name, _, images = argument.partition("@")
+        if images:
+            volume = reconstruct(folder, name, images, "", columns, flatfield=0)
+        else:
+            name, _, translations = argument.partition("=")
+            volume = reconstruct(folder, name, dataset, translations, columns)
+        np.save(folder / f"{name}.npy", volume)

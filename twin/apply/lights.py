@@ -32,27 +32,28 @@ def light_of(series: Series, flux: Array) -> tuple[Light, Lights]:
     frames = series.contents.frames
     flats, darks = ([k for k, frame in enumerate(frames) if frame.kind == kind] for kind in ("flat", "dark"))
     dark = _mean(series, darks, np.ones(len(darks)))
-    flat = _mean(series, flats, flux[nearest_projections(series, flats)], dark)
+    nearest, by_time = nearest_projections(series, flats)
+    flat = _mean(series, flats, flux[nearest], dark)
     if flat is not None and dark is not None:
         flat = flat + dark  # Light takes it off again
     try:
         light = Light.of(flat, dark, series.contents.shape)
     except ModelError as error:
         raise SensorError(f"{frames[flats[0]].place if flats else series.contents.name}: {error}") from None
-    return light, Lights(len(flats), len(darks), int(light.dead.sum()))
+    return light, Lights(len(flats), len(darks), int(light.dead.sum()), by_time)
 
 
-def nearest_projections(series: Series, positions: list[int]) -> list[int]:
-    """Which projection (of all, from 0) was taken nearest to each of these frames.
+def nearest_projections(series: Series, positions: list[int]) -> tuple[list[int], bool]:
+    """Which projection (of all, from 0) was taken nearest to each of these frames, and whether times tell it.
 
-    By time, where the files tell that of all of them (that of a modification isn't one), else by the order of the frames.
+    They do where the files have those of all of them (that of a modification isn't one); else the order of the frames counts.
     """
     frames, clock = series.contents.frames, series.contents.clock
     own = [k for k, frame in enumerate(frames) if frame.kind == "projection"]
     times = np.array([frame.time for frame in frames])
     told = clock != MODIFIED and bool(np.isfinite(times[own + positions]).all())
     place = times if told else np.arange(len(frames), dtype=float)
-    return [int(np.argmin(np.abs(place[own] - place[k]))) for k in positions]
+    return [int(np.argmin(np.abs(place[own] - place[k]))) for k in positions], told
 
 
 def _mean(series: Series, positions: Iterable[int], flux: Array, dark: Array | None = None) -> Array | None:

@@ -25,11 +25,22 @@ _OURS = re.compile(rf"projection_\d+\.tif|{re.escape(ABOUT)}|{re.escape(ANGLES)}
 
 @dataclass(frozen=True, slots=True)
 class Lights:
-    """What stood beside the projections: how many flats and darks were used, and how many pixels can't tell."""
+    """What stood beside the projections.
+
+    Attributes
+    ----------
+    flats, darks : int
+        How many were used.
+    dead : int
+        Pixels that can't tell.
+    by_time : bool
+        Whether the files tell when flats were taken; else their order counts.
+    """
 
     flats: int
     darks: int
     dead: int
+    by_time: bool
 
 
 def about(correction: Correction, setup: Setup, source: str, lights: Lights) -> dict[str, Any]:
@@ -76,8 +87,8 @@ def _values(lights: Lights) -> str:
 def _flats(lights: Lights) -> str:
     if lights.flats:
         return (
-            f"{lights.flats} flats and {lights.darks} darks are used, each flat divided by the flux of the projection"
-            " nearest to it; the images need none any more"
+            f"{lights.flats} flats and {lights.darks} darks are used, each flat divided by the flux of the projection nearest"
+            f" to it in {'time' if lights.by_time else 'the order of the frames'}; the images need none any more"
         )
     return (
         f"none, {lights.darks} darks are used; the detector's fixed pattern is still there and has moved with the shift"

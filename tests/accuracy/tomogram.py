@@ -95,8 +95,8 @@ class Bench:
         tall = 2 * round(PIXELS_AROUND / FINE) + 1
         slices = [
             [-(wide // 2) * step, -6 * self.unit, -(wide // 2) * step],
-            [step, 4 * self.unit, step],
-            [wide, 2, wide],
+            [step, step, step],
+            [wide, 1, wide],
         ]
         across = 41
         block = [

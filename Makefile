@@ -29,8 +29,8 @@ demo: $(READY)
 	$(BIN)/ctwin demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --doctest-modules $(PACKAGES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --doctest-modules $(PACKAGES)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

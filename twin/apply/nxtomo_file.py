@@ -38,14 +38,18 @@ def write_nxtomo(path: Path, correction: Correction, setup: Setup, about: dict[s
         It can't be written.
     """
     with beside(path) as making, closing(SteadyFile(making)) as steady:
-        with h5py.File(steady, "w") as file:
-            images = _begin(file, correction, setup, about)
+        try:
+            with h5py.File(steady, "w") as file:
+                images = _begin(file, correction, setup, about)
 
-            def add(k: int, image: NDArray[Any]) -> None:
-                images[k] = image
-                steady.check()
+                def add(k: int, image: NDArray[Any]) -> None:
+                    images[k] = image
+                    steady.check()
 
-            yield add
+                yield add
+        except OSError:
+            steady.check()  # HDF5 may stumble over what could not be written before it is told
+            raise
         steady.finish()
         steady.close()  # before it is renamed
 

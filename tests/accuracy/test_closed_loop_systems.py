@@ -61,7 +61,9 @@ def loop(request, tmp_path_factory) -> Loop:
 
 
 def test_the_truth_gives_the_ideal_tomogram_back(loop):
-    assert loop.worst("truth") >= 0.97 * loop.found["still", "none"].rim.min()
+    # without drift XRM-II's edges lie on too few phases of the pixels to tell a frequency near one half
+    ideal = min(loop.found["still", "none"].rim.min(), loop.predicted(np.zeros_like(loop.truth.shift_px)).worst)
+    assert loop.worst("truth") >= 0.97 * ideal
 
 
 def test_ctwins_geometry_gives_what_its_errors_allow(loop):

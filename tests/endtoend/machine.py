@@ -183,7 +183,7 @@ class Program:
         assert self.process is not None
         return self.process.poll() is not None
 
-    def finish(self, deadline_s: float = 90.0) -> None:
+    def finish(self, deadline_s: float = 240.0) -> None:
         """Wait for its own end, which must be a good one."""
         assert self.process is not None
         assert self.process.wait(deadline_s) == 0, self.said()

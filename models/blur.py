@@ -171,10 +171,11 @@ def tomogram_f10(
         near = np.abs((angle_rad - normal + np.pi / 2) % np.pi - np.pi / 2) <= np.deg2rad(WEDGE_DEG)
         if near.any():
             curves.append(plane * inplane_mtf(f, x_m[:, 0], angle_rad, float(normal)))
-    return min(_crossing(f, curve, limit) for curve in curves)
+    return min(crossing(f, curve, limit) for curve in curves)
 
 
-def _crossing(f: Array, curve: Array, limit: float) -> float:
+def crossing(f: Array, curve: Array, limit: float) -> float:
+    """First frequency at which a modulation falls to 10 %, linear between its values; ``limit`` where it never does."""
     below = np.flatnonzero(curve < 0.1)
     if below.size == 0:
         return limit

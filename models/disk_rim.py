@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
-from models.blur import WEDGE_DEG, Budget, history_mtf
+from models.blur import WEDGE_DEG, Budget, crossing, history_mtf
 from models.disk_kernel import add_line_spread
 from models.estimate import Array
 
@@ -106,11 +106,13 @@ def rim_f10(
         Of the disk [m].
     blur_var_m2 : float
         Blur variance of what is only known to σ [m²].
+    source_object_m : float
+        Source to axis [m]; infinite for parallel rays.
 
     Notes
     -----
-    Parallel rays: right for a cone that is narrow across the disk. Where the projections are so few that their streaks
-    show, those are in the result.
+    Rays of a cone are taken to parallel ones without their weights: right where it is narrow across the disk. Where the
+    projections are so few that their streaks show, those are in the result.
 
     Examples
     --------
@@ -148,7 +150,7 @@ def rim_f10(
         line -= np.polyval(np.polyfit(d[np.abs(d) > 0.66 * reach], line[np.abs(d) > 0.66 * reach], 0), d)
         modulus = np.abs(waves @ (line * window))
         modulus /= modulus[0]
-        out.append(_falls_to(f, modulus, 0.1))
+        out.append(crossing(f, modulus, float(f[-1])))
     return np.array(out)
 
 
@@ -171,12 +173,4 @@ def axial_f10(budget: Budget, x_m: Array, blur_var_m2: float = 0.0) -> float:
     spread = float(np.sqrt(budget.sigma_m**2 + blur_var_m2))
     f = np.linspace(0.0, 1.2 / max(budget.aperture_m, spread), FREQUENCIES)
     modulus = np.exp(-2.0 * np.pi**2 * spread**2 * f**2) * np.sinc(f * budget.aperture_m) ** 3
-    return _falls_to(f, np.abs(modulus) * history_mtf(f, x_m), 0.1)
-
-
-def _falls_to(f: Array, modulus: Array, part: float) -> float:
-    below = np.flatnonzero(modulus < part)
-    if not below.size:
-        return float(f[-1])
-    k = int(below[0])
-    return float(f[k - 1] + (modulus[k - 1] - part) / (modulus[k - 1] - modulus[k]) * (f[k] - f[k - 1]))
+    return crossing(f, np.abs(modulus) * history_mtf(f, x_m), float(f[-1]))

@@ -12,6 +12,7 @@ from models.statespace import Observation
 from twin.assembly import Machine
 from twin.per_projection import EARLY
 from twin.simulate.files import iso
+from twin.track import HEAD
 
 FILENAME = "markers.csv"
 
@@ -82,7 +83,7 @@ def courses_csv(found: tuple[MarkerCourse, ...]) -> str:
     time,channel,value,sigma,quality
     2023-11-14T22:13:20.000000Z,wire_n,54.90000,0.01000,good
     """
-    rows = ["# ctwin readings 1\ntime,channel,value,sigma,quality\n"]
+    rows = [HEAD]
     for k, time in enumerate(iso(found[0].time) if found else ()):
         rows += [f"{time},{c.channel},{c.place_px[k]:.5f},{c.sigma_px[k]:.5f},good\n" for c in found]
     return "".join(rows)

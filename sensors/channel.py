@@ -33,6 +33,8 @@ UNITS: dict[str, dict[str, tuple[float, float]]] = {
     "image_distance": {"px": (1.0, 0.0)},
     "spatial_frequency": {"1/px": (1.0, 0.0)},
     "tube": {"on": (1.0, 0.0)},
+    "scan": {"on": (1.0, 0.0)},  # begun while it isn't 0
+    "projection": {"number": (1.0, 0.0)},  # of one whose exposure has its middle at the reading's time
 }
 
 

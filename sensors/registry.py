@@ -21,6 +21,7 @@ KINDS = {
     "bruker": "sensors.vendor.bruker:BrukerSensor",
     "images": "sensors.images.projections:ImagesSensor",
     "mqtt": "sensors.mqtt:MqttSensor",
+    "epics": "sensors.epics:EpicsSensor",
     "blocks": "sensors.block_folder:BlocksSensor",
     "shaker": "sensors.shaker:ShakerSensor",
     "simulated": "sensors.simulated:SimulatedSensor",

@@ -72,7 +72,7 @@ class Twin:
         self.machine: Machine = assemble(config)
         self.config = config
         self.model_id = self.machine.model.model_id
-        angles = frozenset(c.name for c in config.channels if c.quantity == "angle")
+        angles = frozenset(c.name for c in config.channels if c.quantity == "angle")  # any: they wrap
         self.aligner = Aligner(config.estimator.grid_s, config.estimator.late_s, angles, powers_of(config))
         self.vectoriser = Vectoriser(self.machine, self._left_out)
         self.belief = Belief.prior(self.machine.model)  # of all branches and hypotheses together

@@ -207,6 +207,14 @@ class History:
         self.connection.execute("INSERT OR REPLACE INTO scan VALUES (?,?,NULL,?)", (name, started, data))
         return False
 
+    def begin_scan(self, name: str, started: float) -> None:
+        """Record that a scan has begun whose projections are still to come (within the caller's transaction)."""
+        self.connection.execute("INSERT OR IGNORE INTO scan VALUES (?,?,NULL,'')", (name, started))
+
+    def drop_scan(self, name: str) -> None:
+        """Forget a scan (within the caller's transaction)."""
+        self.connection.execute("DELETE FROM scan WHERE name = ?", (name,))
+
     def end_scan(self, name: str, ended: float) -> None:
         """Record that a scan is over and corrected (within the caller's transaction)."""
         self.connection.execute("UPDATE scan SET ended = ? WHERE name = ?", (ended, name))
@@ -311,8 +319,24 @@ def read_snapshot(connection: sqlite3.Connection, before: float = np.inf) -> tup
 
 
 def read_scans(connection: sqlite3.Connection) -> dict[str, str]:
-    """Recorded scans: name → data."""
-    return dict(connection.execute("SELECT name, data FROM scan"))
+    """Recorded scans whose projections are known: name → data."""
+    return dict(connection.execute("SELECT name, data FROM scan WHERE data <> '' ORDER BY started"))
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRecord:
+    """What the store knows of a scan: ``ended`` is None until its corrections are final, ``data`` empty while it runs."""
+
+    name: str
+    started: float
+    ended: float | None
+    data: str
+
+
+def read_scan_records(connection: sqlite3.Connection) -> list[ScanRecord]:
+    """All scans, in the order they began."""
+    rows = connection.execute("SELECT name, started, ended, data FROM scan ORDER BY started, name")
+    return [ScanRecord(str(name), float(started), ended, str(data)) for name, started, ended, data in rows]
 
 
 def read_steps(connection: sqlite3.Connection) -> list[dict[str, Any]]:

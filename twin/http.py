@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,15 @@ from starlette.routing import Route
 import dashboards
 from twin.board import Board, Subscription
 from twin.guard import Guard
+from twin.http_body import BodyError, text_fields
+from twin.http_scans import Scans, routes
 from twin.serve import HttpError, serve
 
 __all__ = ["Acknowledge", "Health", "HttpError", "make_app", "page_files", "serve"]
 
 HEARTBEAT_S = 10.0  # the page calls the connection lost after 25 s without a word
 MAX_STREAMS = 32
-MAX_BODY = 4096
+SIGNATURE = '{"by": name, "comment": text}'
 MAX_POINTS = 20_000
 
 # Not from the operating system's table: on Windows a program can make .js "text/plain", which nosniff then blocks.
@@ -57,6 +58,7 @@ def make_app(
     metrics: Callable[[], str],
     health: Callable[[], Health],
     acknowledge: Acknowledge,
+    scans: Scans,
     *,
     hosts: Collection[str] = (),
 ) -> Starlette:
@@ -74,11 +76,14 @@ def make_app(
         Takes an alert's id, the operator's name and comment; returns what is answered. Raises LookupError for an
         unknown id (404) and ValueError if the alert can't be acknowledged (409). Called in the event loop, so it may
         use what lives there, and must be quick.
+    scans
+        Told when an operator begins or ends a scan.
     hosts
         Names, beside loopback's, by which the page may be called.
     """
     endpoints = _Endpoints(board, metrics, health, acknowledge)
-    routes = [
+    served = [
+        *routes(scans),
         Route("/", endpoints.page),
         Route("/static/{path:path}", endpoints.static),
         Route("/api/state", endpoints.state),
@@ -89,7 +94,7 @@ def make_app(
         Route("/healthz", endpoints.healthz),
         Route("/readyz", endpoints.readyz),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, hosts=tuple(hosts))])
+    app = Starlette(routes=served, middleware=[Middleware(Guard, hosts=tuple(hosts))])
     app.state.close_streams = endpoints.close_streams
     return app
 
@@ -162,19 +167,11 @@ class _Endpoints:
             subscription.close()
 
     async def acknowledge(self, request: Request) -> Response:
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return _refuse(415, "send JSON: content-type application/json")
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                return _refuse(413, f"the body is longer than {MAX_BODY} bytes")
         try:
-            by, comment = _signature(body)
-        except ValueError as error:
-            return _refuse(400, str(error))
-        try:
+            by, comment = _signature(await text_fields(request, SIGNATURE, frozenset({"by", "comment"})))
             return JSONResponse(self._acknowledge(request.path_params["id"], by, comment))
+        except BodyError as error:
+            return _refuse(error.status, str(error))
         except LookupError:
             return _refuse(404, f"no alert {request.path_params['id'][:80]!r} is active")
         except ValueError as error:
@@ -216,22 +213,13 @@ def _whole(text: str, name: str, low: int, high: int) -> int:
     return int(text)
 
 
-def _signature(body: bytes) -> tuple[str, str]:
+def _signature(fields: dict[str, str]) -> tuple[str, str]:
     """Name and comment of the operator from an acknowledgement's body."""
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):  # the latter from a thousand open brackets
-        raise ValueError("the body is not JSON") from None
-    if not isinstance(fields, dict) or not set(fields) <= {"by", "comment"}:
-        raise ValueError('the body must be {"by": name, "comment": text}')
     by, comment = fields.get("by", ""), fields.get("comment", "")
-    if not isinstance(by, str) or not isinstance(comment, str):
-        raise ValueError("by and comment must be strings")
-    by, comment = by.strip(), comment.strip()
     if not 0 < len(by) <= 64:
-        raise ValueError("by must be a name of 1 to 64 characters")
+        raise BodyError(400, "by must be a name of 1 to 64 characters")
     if len(comment) > 500:
-        raise ValueError("comment must have at most 500 characters")
+        raise BodyError(400, "comment must have at most 500 characters")
     if not (by + comment.replace("\n", " ")).isprintable():
-        raise ValueError("by and comment must not hold control characters")
+        raise BodyError(400, "by and comment must not hold control characters")
     return by, comment

@@ -6,10 +6,11 @@ Synchronous and free of clocks: ``now`` is passed in. The live service, the demo
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time as wall
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from alerts.alert import Alert, Event
@@ -24,14 +25,18 @@ from twin.channels import channels_of, rules_of
 from twin.config import Config
 from twin.core import Twin
 from twin.episodes import EpisodeStore
-from twin.history import History
+from twin.history import History, read_scans
 from twin.outgoing import Outgoing
 from twin.outlook import Outlook, look_ahead
 from twin.publish.influx import Publisher
 from twin.recognised import described
-from twin.scan import Scan
+from twin.scan import Scan, ScanError
+from twin.scan_journal import journalled_scan
+from twin.scan_record import scan_of_text, scan_text
+from twin.scan_watch import ScanWatch, Watched, default_name
 from twin.state import Latest, Reference, SourceState, page_state, sample_of, snapshot_of
 
+_log = logging.getLogger("ctwin.scan")
 OUTPUT_NAMES = ("source.u", "source.v", "source.w", "flux", "shift.u", "shift.v")
 
 
@@ -44,7 +49,7 @@ class Pipeline:
     history : History
     publisher : Publisher, optional
     scan : Scan, optional
-        The scan that is watched: it begins and ends by the times of its projections.
+        A scan whose projections are known: it begins and ends by their times. Others by what channels tell.
     """
 
     def __init__(
@@ -66,8 +71,11 @@ class Pipeline:
         self.on_events: Callable[[Sequence[Event]], None] = lambda _: None
         self._outgoing = Outgoing(config, self.channels)
         self._events_told = 0
+        self.watch = ScanWatch(config, self._name_of)
+        self.scan_changes = 0  # how often scans began and ended
         self._scan = scan
-        self._span = _span(scan)
+        if scan is not None:
+            self.watch.announce(scan)
         self._last_snapshot = -math.inf
         self._judged_until = float(history.meta("judged_until", "-inf"))
         self.step_ms = 0.0
@@ -80,8 +88,7 @@ class Pipeline:
             after, snapshot = stored
             self.twin.restore(snapshot["twin"])
             self._last_snapshot = self.twin.time
-            if snapshot["reference"] is not None and self._scan is not None:
-                self.reference = Reference(self._scan, *snapshot["reference"])
+            self._restore_scan(snapshot)
             self._events_told = int(snapshot["events_told"])
             for channel, last in snapshot["good"].items():
                 self.latest.good[channel] = last
@@ -90,6 +97,29 @@ class Pipeline:
             self.take(batch.readings, batch.ingest, now=None, journalled=batch.seq)
             count += 1
         return count
+
+    def _restore_scan(self, snapshot: Mapping[str, Any]) -> None:
+        if "watch" not in snapshot:  # of an earlier version: the scan begins anew
+            self.twin.end_scan()
+            return
+        self.watch.restore(snapshot["watch"], self._announced)
+        if self._scan is not None and self._scan.only("projection").time[-1] > self.twin.time:
+            self.watch.announce(self._scan)
+        if self.watch.running is not None:
+            self.reference = Reference(self.watch.running, *snapshot["reference"])
+
+    def _announced(self, name: str) -> Scan | None:
+        """An announced scan that was under way, also when it isn't announced again."""
+        text = read_scans(self.history.connection).get(name)
+        if text is None:
+            return None
+        scan = scan_of_text(text)
+        if self._scan is None:
+            self.twin.vectoriser.turn_with(scan)
+        return scan
+
+    def _name_of(self, started: float) -> str:
+        return self.history.meta(f"scan.name {started!r}") or default_name(self.config.system.name, started)
 
     def take(
         self,
@@ -121,6 +151,7 @@ class Pipeline:
                 if journalled is None and fresh:
                     self.history.append(fresh, ingest)
                 self.latest.take(fresh)
+                self.watch.take(fresh, ingest)
                 lines += self._outgoing.readings(fresh) if self.publisher is not None else ()
                 reached = self._follow(self.twin.steps(fresh, ingest), lines)
                 events = self._judge(present) if reached else ()
@@ -209,24 +240,45 @@ class Pipeline:
                     "twin": self.twin.snapshot(),
                     "good": self.latest.good,
                     "reference": None if (r := self.reference) is None else [r.first, r.given, r.done],
+                    "watch": self.watch.state(),
                     "events_told": self._events_told,
                 },
             )
         self._last_snapshot = self.twin.time
 
     def _follow_scan(self, time: float) -> None:
-        begin, end = self._span
-        if self.reference is None and self._scan is not None and begin <= time <= end:
-            self.twin.begin_scan(time)
-            outputs = self.twin.outputs()
-            self.reference = Reference(self._scan, {name: outputs.value(name) for name in OUTPUT_NAMES})
-            self.outlook = None
-        elif self.reference is not None and time > end:
-            self.twin.end_scan()
-            self.reference = None
+        for change in self.watch.reach(time):
+            self.scan_changes += 1
+            if self.reference is not None:
+                self._end_scan(self.reference.scan, change.time)
+            if change.scan is not None:
+                self._begin_scan(change.scan, time)
         if self.reference is not None:
-            outputs = self.twin.outputs()
-            self.reference.pass_projections(time, {name: outputs.value(name) for name in OUTPUT_NAMES})
+            self.reference.pass_projections(self.watch.taken, self._outputs_now())
+
+    def _begin_scan(self, scan: Watched, time: float) -> None:
+        self.twin.begin_scan(time)
+        self.reference = Reference(scan, self._outputs_now())
+        self.outlook = None
+        if scan.kind != "announced":
+            self.history.begin_scan(scan.name, scan.started)
+
+    def _end_scan(self, scan: Watched, time: float) -> None:
+        self.twin.end_scan()
+        self.reference = None
+        if scan.kind == "announced":
+            return
+        try:
+            taken = journalled_scan(self.history.connection, self.config, scan.name, scan.started, time)
+        except ScanError as error:
+            _log.warning("%s; the scan is forgotten", error)
+            self.history.drop_scan(scan.name)
+        else:
+            self.history.add_scan(scan.name, scan.started, scan_text(taken))
+
+    def _outputs_now(self) -> dict[str, float]:
+        outputs = self.twin.outputs()
+        return {name: outputs.value(name) for name in OUTPUT_NAMES}
 
     def _refresh_outlook(self) -> None:
         every = self.config.estimator.forecast_every_s
@@ -295,10 +347,3 @@ class Pipeline:
             "spool_bytes": status.spool.bytes if status else 0,
             "spool_oldest_s": status.spool.oldest_age_s if status else None,
         }
-
-
-def _span(scan: Scan | None) -> tuple[float, float]:
-    if scan is None:
-        return math.inf, -math.inf
-    frames = scan.only("projection")
-    return float(frames.time[0]), float(frames.time[-1])

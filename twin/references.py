@@ -41,6 +41,7 @@ def broken_references(config: Config) -> Iterator[str]:
             yield f"marker[{marker.name}].source_marker_mm: must be smaller than geometry.source_detector_mm"
     yield from _channels(config, nodes, markers, sensors)
     yield from _derived(config)
+    yield from _scans(config)
     voxel_um = config.geometry.pixel_um * config.geometry.source_object_mm / config.geometry.source_detector_mm
     if not VOXEL_UM[0] <= voxel_um <= VOXEL_UM[1]:
         yield f"geometry: these lengths make a voxel of {voxel_um:.3g} um; check their units"
@@ -91,6 +92,14 @@ def _channels(config: Config, nodes: list[str], markers: list[str], sensors: lis
                 kind = kinds.get(channel.marker)
                 if kind is not None and ((channel.axis == "n") != (kind == "wire") or channel.axis == "w"):
                     yield f"{key}.axis: {channel.axis!r} does not fit a {kind}; a wire has n, all others u and v"
+
+
+def _scans(config: Config) -> Iterator[str]:
+    """Two channels that tell of scans could contradict each other."""
+    for quantity in ("scan", "projection"):
+        names = [c.name for c in config.channels if c.quantity == quantity]
+        if len(names) > 1:
+            yield f"channel[{names[1]}].quantity: {names[0]} is of quantity {quantity} already; there can be one"
 
 
 def _derived(config: Config) -> Iterator[str]:

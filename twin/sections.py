@@ -93,6 +93,7 @@ class ScanPlan(Section):
     duration_h: Positive
     conditioning_h: NonNegative = 0.0
     flat_every: Annotated[int, Field(ge=0)] = 0
+    ends_after_min: Positive | None = None
     resolution_limit_um: Positive
 
 

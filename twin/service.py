@@ -31,7 +31,8 @@ from twin.publish.drain import DrainStatus
 from twin.publish.influx import Publisher
 from twin.publish.line_protocol import Tags
 from twin.scan import Scan
-from twin.scan_end import ScanEnd
+from twin.scan_corrections import ScanCorrections
+from twin.scan_desk import ScanDesk
 from twin.sections import SensorSection
 from twin.simulate.machine import simulate
 from twin.simulate.run import Run
@@ -100,7 +101,7 @@ class Service:
         if scan is None and self.simulated_run is not None:
             scan = scan_of(self.simulated_run)
         self.scan = scan
-        self.scan_end: ScanEnd | None = None
+        self.scans: ScanCorrections | None = None
         self.history = History(base / config.store.folder)
         try:
             self.publisher = self._publisher()
@@ -117,6 +118,7 @@ class Service:
         except BaseException:
             self.history.close()
             raise
+        self.desk = ScanDesk(self.pipeline, self.now, self._look_at_scans)
         self._inbox: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
         self._stop = asyncio.Event()
         self._turned = wall.monotonic()
@@ -172,7 +174,7 @@ class Service:
             stack.callback(self.history.close)
             if self.page:
                 host, port = self.config.http.listen.rsplit(":", 1)
-                app = make_app(self.pipeline.board, self.metrics, self.health, self.acknowledge)
+                app = make_app(self.pipeline.board, self.metrics, self.health, self.acknowledge, self.desk)
                 self.url = await stack.enter_async_context(serve(app, host.strip("[]"), int(port)))
             again = self.pipeline.restore()
             if again:
@@ -184,10 +186,10 @@ class Service:
             self.delivery.start()
             stack.push_async_callback(self.delivery.stop)
             await self._open_required(stack)
-            if self.scan is not None and self.finale is None:  # whoever brings a finale corrects the scan there
-                self.scan_end = ScanEnd(self.pipeline, self.scan)
-                self.scan_end.look()
-                stack.push_async_callback(self.scan_end.close)
+            if self.finale is None:  # whoever brings a finale corrects the scan there
+                self.scans = ScanCorrections(self.pipeline, self.scan)
+                self.scans.look()
+                stack.push_async_callback(self.scans.close)
             tasks = [asyncio.create_task(self._read(source), name=source.section.name) for source in self.sources]
             self.on_ready(self.url)
             tasks_end = asyncio.create_task(self._all(tasks), name="all sources")
@@ -297,10 +299,13 @@ class Service:
         if isinstance(source.sensor, Counting):
             source.state.drops = dict(source.sensor.drops())
         batch.taken.set()
-        if self.scan_end is not None:
-            self.scan_end.look()
+        self._look_at_scans()
         if self.progress is not None and source.state.last_time is not None:
             self.progress(source.state.last_time)
+
+    def _look_at_scans(self) -> None:
+        if self.scans is not None:
+            self.scans.look()
 
     async def _tick(self) -> None:
         """Silence is news: rules look and the page moves on although nothing comes."""

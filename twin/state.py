@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from alerts.alert import Alert
 from alerts.rule import Snapshot
 from models.blur import CONVENTION
@@ -22,7 +20,7 @@ from twin.core import Outputs, Twin
 from twin.misfit import describe
 from twin.outlook import Outlook
 from twin.recognised import largest, page_list
-from twin.scan import Scan
+from twin.scan_watch import Watched
 from twin.spot import spot_size
 from twin.vibration import vibration_state
 
@@ -72,20 +70,18 @@ class Latest:
 class Reference:
     """The scan under way: outputs at its first projection, and at the last one a correction was given out for."""
 
-    scan: Scan
+    scan: Watched
     first: dict[str, float]
     given: dict[str, float] = field(default_factory=dict)
     done: int = 0
 
     @property
     def total(self) -> int:
-        """Number of projections."""
-        return self.scan.kind.count("projection")
+        """Number of projections planned."""
+        return self.scan.total
 
-    def pass_projections(self, time: float, outputs: Mapping[str, float]) -> None:
+    def pass_projections(self, done: int, outputs: Mapping[str, float]) -> None:
         """Give out a correction for every projection that has been taken by now: the position it stands for is kept."""
-        frames = self.scan.only("projection")
-        done = int(np.searchsorted(frames.time, time, side="right"))
         if done > self.done or not self.given:
             self.done, self.given = done, dict(outputs)
 
@@ -237,7 +233,7 @@ def page_state(
         "simulated": latest.simulated,
         "time": iso(now),
         "time_s": now,
-        "scan": _scan(reference, now),
+        "scan": _scan(reference),
         "spot": spot,
         "shift": {a: {"mean_px": outputs.value(f"shift.{a}"), "std_px": outputs.std(f"shift.{a}")} for a in "uv"},
         "temperatures": temperatures,
@@ -276,17 +272,16 @@ def _consistency_page(twin: Twin, channels: Mapping[str, Channel]) -> dict[str, 
     }
 
 
-def _scan(reference: Reference | None, now: float) -> dict[str, Any] | None:
+def _scan(reference: Reference | None) -> dict[str, Any] | None:
     if reference is None:
         return None
-    frames = reference.scan.only("projection")
-    done = int(np.searchsorted(frames.time, now, side="right"))
+    scan, done = reference.scan, reference.done
     return {
-        "name": reference.scan.name,
+        "name": scan.name,
         "projection": done,
-        "projections": len(frames),
-        "started": iso(float(frames.time[0])),
-        "fraction": done / len(frames),
+        "projections": scan.total,
+        "started": iso(scan.started),
+        "fraction": min(done / scan.total, 1.0),
     }
 
 

@@ -10,7 +10,14 @@ import numpy as np
 from models.estimate import Array
 from models.statespace import Observation, StateSpace
 from models.turning import SAMPLE, blurring, is_angle, of_angle
+from twin.config import Config
 from twin.scan import Scan
+from twin.sections import ChannelSection
+
+
+def stage_angles(config: Config) -> tuple[ChannelSection, ...]:
+    """Channels that tell the stage's angle; one with a ``marker`` tells the direction of that."""
+    return tuple(c for c in config.channels if c.quantity == "angle" and c.marker is None)
 
 
 class ScanAngles:

@@ -17,7 +17,7 @@ from twin.align import Cell, Vector
 from twin.assembly import Machine, covariate_value
 from twin.flux_channels import BEAM_SHIFT
 from twin.scan import Scan
-from twin.turning import ScanAngles
+from twin.turning import ScanAngles, stage_angles
 from twin.vibration_levels import VibrationLevels
 
 # σ of a reading that brings none and whose channel states none: K, px, fraction of the flux.
@@ -50,7 +50,7 @@ class Vectoriser:
         self._beam = {c.name for c in channels if c.measures == BEAM_SHIFT}
         self._angles = [name for name in machine.model.covariates if is_angle(name)]
         self._turning = {o.channel for o in machine.model.observations if any(is_angle(c) for _, c, _ in o.covariates)}
-        self._silent_s = {c.name: c.stale_after_s or math.inf for c in channels if c.quantity == "angle"}
+        self._silent_s = {c.name: c.stale_after_s or math.inf for c in stage_angles(machine.config)}
         self._scan: ScanAngles | None = None
         self._angle: tuple[float, float] | None = None  # value [rad], until when it holds
         self._held: dict[str, float] = {}
@@ -71,7 +71,7 @@ class Vectoriser:
         self.vibration.take(vector)
         for channel, cell in vector.cells.items():
             quantity = self._quantity.get(channel)
-            if quantity == "angle":
+            if channel in self._silent_s:
                 self._angle = cell.value, vector.time + self._silent_s[channel]
             if quantity in ("voltage", "current", "detector_shift"):
                 self._held[quantity] = cell.value

@@ -15,7 +15,7 @@ from sensors.images.follower import Follower, Found
 from sensors.images.looking import Look, Looker, LookError, SizeError
 from sensors.images.names import number_of
 from sensors.images.series import Contents, Frame
-from sensors.images.sighting import Sighting, values_of
+from sensors.images.sighting import Sighting, told_of, values_of
 from sensors.images.stamps import MODIFIED, TAG, tag_times
 from sensors.images.tiff_file import first_page
 from sensors.images.tiff_series import TiffSeries
@@ -174,7 +174,8 @@ class LiveFolder:
         except SensorError as error:
             self.follower.refuse(file, self._now, _cause(file, error), str(error), hopeless=not error.retry)
             return None
-        return Sighting(file.number, time, values_of(self._looks, fixes), fixes)
+        values = {**values_of(self._looks, fixes), **told_of(file.number, angle)}
+        return Sighting(file.number, time, values, fixes)
 
     def _time(self, file: Found, contents: Contents) -> tuple[float, float]:
         """Mid-exposure and angle, the same after a restart, and no two projections' alike.

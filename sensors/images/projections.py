@@ -13,7 +13,7 @@ from sensors.images.live import LiveFolder, Passed
 from sensors.images.looking import Look, Looker
 from sensors.images.options import ImagesOptions
 from sensors.images.recorded import sightings
-from sensors.images.sighting import Sighting
+from sensors.images.sighting import OF_EVERY, Sighting
 from sensors.images.trackers import QUANTITIES, SUFFIXES
 from sensors.reading import Reading, SensorError
 from sensors.rows import nearest
@@ -22,7 +22,8 @@ from sensors.rows import nearest
 class ImagesSensor:
     """Markers and flux measured in projections, and what a vendor's file tells beside them.
 
-    A channel's address is ``LOOK_SUFFIX`` (``wire_n``), or the name of a vendor's stream. A followed folder never ends; a
+    A channel's address is ``LOOK_SUFFIX`` (``wire_n``), ``projection`` (its number), ``angle`` (of the stage, where the
+    series or the table of times tells it), or the name of a vendor's stream. A followed folder never ends; a
     projection that can't be read is told, counted and left out. A series that is read whole ends with its last projection.
     """
 
@@ -77,7 +78,7 @@ class ImagesSensor:
         known = {
             f"{look.name}_{suffix}": QUANTITIES[suffix] for look in self._looks for suffix in SUFFIXES[look.marker]
         }
-        known |= streams
+        known = {**OF_EVERY, **known, **streams}
         for channel in self._channels:
             address = channel.address or channel.name
             if address not in known:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sensors.images.looking import Look, Looker, LookError
 from sensors.images.names import number_of
 from sensors.images.series import Frame, Series
-from sensors.images.sighting import Sighting, streams_of, values_of
+from sensors.images.sighting import Sighting, streams_of, told_of, values_of
 from sensors.images.times import NoTimeError, Timing
 from sensors.reading import SensorError
 
@@ -62,8 +62,10 @@ def sightings(
                 time += shared * 1e-6  # two readings of one instant would be taken for one that came twice
                 if time > after:
                     fixes = looker.look(series, at, angle)
-                    streams = streams_of(series, frame.index) if frame.kind == "projection" else {}
-                    yield Sighting(number, time, {**values_of(looks, fixes), **streams}, fixes)
+                    told = {}
+                    if frame.kind == "projection":
+                        told = {**told_of(number, angle), **streams_of(series, frame.index)}
+                    yield Sighting(number, time, {**values_of(looks, fixes), **told}, fixes)
             except LookError:
                 raise
             except SensorError as error:

@@ -12,6 +12,8 @@ from sensors.images.series import NAN, Series
 from sensors.images.trackers import SUFFIXES
 from sensors.reading import Quality
 
+# address -> quantity and unit of what is told of every projection, whatever is looked at in it
+OF_EVERY = {"projection": ("projection", "number"), "angle": ("angle", "deg")}
 _QUALITY = {Verdict.GOOD: Quality.GOOD, Verdict.SUSPECT: Quality.SUSPECT, Verdict.LOST: Quality.INVALID}
 
 
@@ -63,6 +65,20 @@ def _value(fix: Fix, suffix: str) -> Value:
         return Value(NAN, NAN, Quality.INVALID)
     sigma = fix.sigma.get(suffix, math.nan)
     return Value(float(value), float(sigma) if sigma > 0 else NAN, _QUALITY[fix.verdict])
+
+
+def told_of(number: int, angle_deg: float) -> dict[str, Value]:
+    """Number and, where somebody tells it, angle of a projection as values by address.
+
+    Examples
+    --------
+    >>> told_of(7, 3.5)["angle"].value, list(told_of(7, float("nan")))
+    (3.5, ['projection'])
+    """
+    told = {"projection": Value(float(number))}
+    if math.isfinite(angle_deg):
+        told["angle"] = Value(angle_deg)
+    return told
 
 
 def streams_of(series: Series, index: int) -> dict[str, Value]:

@@ -28,6 +28,19 @@ BOUND = """() => [...document.querySelectorAll("[data-key]")]
     .map((element) => [element.dataset.key, element.dataset.value ?? ""])"""
 
 
+class Nobody:
+    """Stands for who knows of scans; the page doesn't ask."""
+
+    def begin(self, name: str) -> dict[str, Any]:
+        raise ValueError(name)
+
+    def end(self) -> dict[str, Any]:
+        raise ValueError("no scan is under way")
+
+    def listed(self) -> list[dict[str, Any]]:
+        return []
+
+
 class Served:
     """A board and its page, served from a thread; ``stop`` and ``start`` again at the same port."""
 
@@ -52,7 +65,7 @@ class Served:
 
     async def _main(self) -> None:
         self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
-        app = make_app(self.board, str, lambda: Health(True, True), self._ack)
+        app = make_app(self.board, str, lambda: Health(True, True), self._ack, Nobody())
         async with serve(app, "127.0.0.1", self.port) as self.url:
             self.port = int(self.url.rstrip("/").rpartition(":")[2])
             self._up.set()

@@ -49,8 +49,25 @@ class Desk:
         self.board = Board(1000)
         self.health = Health(alive=True, ready=True)
         self.acknowledged: list[tuple[str, str, str]] = []
-        self.app = make_app(self.board, lambda: metrics.exposition(self.board.state()), lambda: self.health, self._ack)
+        self.begun: list[str] = []
+        self.app = make_app(
+            self.board, lambda: metrics.exposition(self.board.state()), lambda: self.health, self._ack, self
+        )
         self.client = Client(self.app)
+
+    def begin(self, name: str) -> dict[str, Any]:
+        if self.begun:
+            raise ValueError(f"scan {self.begun[-1]!r} is under way; end it first")
+        self.begun.append(name)
+        return {"name": name, "started": "2026-03-02T08:00:00.000Z"}
+
+    def end(self) -> dict[str, Any]:
+        if not self.begun:
+            raise ValueError("no scan is under way")
+        return {"name": self.begun.pop(), "ended": "2026-03-02T09:00:00.000Z"}
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [{"name": name} for name in self.begun]
 
     def _ack(self, alert: str, by: str, comment: str) -> dict[str, Any]:
         if alert == "unknown":
@@ -211,6 +228,24 @@ def test_acknowledgements_are_checked(desk: Desk, change: dict[str, Any], status
     assert desk.acknowledged == []
 
 
+def test_scans_are_begun_and_ended_by_an_operator(desk: Desk) -> None:
+    def post(path: str, **fields: str) -> httpx.Response:
+        return desk.client.post(path, json=fields, headers=INTENT)
+
+    assert post("/api/scans/end").status_code == 409
+    begun = post("/api/scans", name=" Probe 7 ")
+    assert (begun.status_code, begun.json()["name"]) == (201, "Probe 7")
+    again = post("/api/scans", name="Probe 8")
+    assert (again.status_code, again.json()) == (409, {"error": "scan 'Probe 7' is under way; end it first"})
+    assert desk.client.get("/api/scans").json() == {"scans": [{"name": "Probe 7"}]}
+    assert post("/api/scans/end").json()["name"] == "Probe 7"
+    assert post("/api/scans").json()["name"] == ""
+    for fields, word in (({"name": "x" * 101}, "100"), ({"name": "a\x1b[31m"}, "plain"), ({"title": "x"}, "must be")):
+        refused = post("/api/scans", **fields)
+        assert (refused.status_code, word in refused.json()["error"]) == (400, True)
+    assert desk.client.post("/api/scans", json={}).status_code == 403  # without the header that a form can't send
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 3000])
 def test_bodies_that_are_no_object_are_refused(desk: Desk, body: bytes) -> None:
     answer = desk.client.post(ACK, content=body, headers={**INTENT, "content-type": "application/json"})
@@ -245,7 +280,7 @@ def test_loopback_has_many_names(desk: Desk, host: str) -> None:
 
 
 def test_more_names_can_be_given() -> None:
-    app = make_app(Board(), str, lambda: Health(True, True), lambda *_: {}, hosts=["CT-Console"])
+    app = make_app(Board(), str, lambda: Health(True, True), lambda *_: {}, Desk(), hosts=["CT-Console"])
     assert Client(app, "http://ct-console:1").get("/healthz").status_code == 200
 
 

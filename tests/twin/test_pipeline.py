@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from sensors.reading import Reading
 from tests.endtoend.machine import T0
 from tests.endtoend.small import admitted, batches, small
-from twin.history import History, read_estimates
+from twin.history import History, read_estimates, read_scan_records
 from twin.pipeline import Pipeline
 from twin.scan import Scan
+from twin.scan_record import scan_of_text
 
 CONFIG = small()
 ROWS = admitted(CONFIG, 420, seed=5)
@@ -193,3 +194,54 @@ def test_one_absurd_stamp_blinds_no_channel_after_a_restart(open_pipeline):
     second = open_pipeline()
     second.restore()
     assert second.twin.aligner.policy.last["t_room"] < T0 + 100
+
+
+COUNTED = """[[channel]]
+name = "image"
+sensor = "lab"
+quantity = "projection"
+unit = "number"
+[[channel]]
+name = "stage"
+sensor = "lab"
+quantity = "angle"
+unit = "deg"
+"""
+
+
+def with_images(rows, first_s, count):
+    """Readings with those of a scan among them: number and angle of a projection every 3 s."""
+    told = []
+    for k in range(count):
+        at = T0 + first_s + 3.0 * k
+        told += [Reading("stage", at - 1.0, math.radians(6.0 * k)), Reading("image", at, float(k))]
+    return sorted([*rows, *told], key=lambda r: r.time)
+
+
+@pytest.mark.parametrize("size", [1, 37, 4096])
+def test_a_scan_that_channels_tell_of_is_recorded_with_its_projections(tmp_path, size):
+    config = small(more=COUNTED)
+    config = config.model_copy(update={"scan": config.scan.model_copy(update={"ends_after_min": 1.0})})
+    history = History(tmp_path / "state")
+    pipeline = Pipeline(config, history)
+    rows = with_images(ROWS, 60.0, 60)
+    for batch in batches(rows, size):
+        pipeline.take(batch, None)
+        if pipeline.twin.time > T0 + 150.0 and pipeline.watch.running:
+            pipeline.save(history.rows())
+            history.connection.close()
+            history.close()
+            history = History(tmp_path / "state")  # a restart in its middle, and another with each batch
+            pipeline = Pipeline(config, history)
+            pipeline.restore()
+            assert pipeline.reference is not None
+            assert pipeline.reference.done == pipeline.watch.taken > 20
+    (record,) = read_scan_records(history.connection)
+    scan = scan_of_text(record.data)
+    history.connection.close()
+    history.close()
+    assert scan.name == "small-2023-11-14T221420Z"
+    assert scan.projection.tolist() == list(range(60))
+    assert scan.time.tolist() == [T0 + 60.0 + 3.0 * k for k in range(60)]
+    assert scan.angle_deg == pytest.approx(6.0 * np.arange(60))
+    assert record.ended is None

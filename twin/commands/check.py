@@ -20,6 +20,7 @@ from twin.preview import one_more, preview
 from twin.preview_picture import preview_svg
 from twin.preview_words import preview_facts, preview_lines
 from twin.terminal import Progress, say, table
+from twin.turning import stage_angles
 
 
 def add(sub: Any) -> None:
@@ -124,7 +125,7 @@ def notes_of(config: Config) -> list[str]:
 
 
 def _turning_notes(config: Config) -> Iterator[str]:
-    channel = next((c for c in config.channels if c.quantity == "angle"), None)
+    channel = next(iter(stage_angles(config)), None)
     stage = config.stage
     keys = ("drift.sample", "stage.repeatable_nm")
     for key, used in zip(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 from models.estimate import ModelError
 from twin import edges
 from twin.assembly import Machine, assemble
-from twin.atomic import make_folder, write_atomic
 from twin.commands import correct_images
 from twin.commands.check import load_whole
 from twin.config import Config
 from twin.correct import Corrected, Predicted, correct, predict_resolution
-from twin.export import Setup, formats, make
+from twin.correct_stored import correct_stored
+from twin.export import formats
 from twin.history import HistoryError
-from twin.marker_courses import FILENAME, courses_csv
-from twin.pictures import correction_svg
 from twin.recorded import read_record, zone_of
 from twin.scan import Scan, read_scan
-from twin.scan_end import correct_stored, recorded_scan
+from twin.scan_files import setup_of, write_corrections
+from twin.scan_record import recorded_scan
 from twin.terminal import Progress, say, table
 
 if TYPE_CHECKING:
@@ -53,7 +51,8 @@ def _correct(given: argparse.Namespace) -> int:
     machine = assemble(config)
     folder = given.config.resolve().parent / config.store.folder
     scan = scan_given(config, given.scan, folder)
-    images = correct_images.planned(given.apply, given.apply_to, given.out, config, setup_of(machine, scan))
+    setup = setup_of(machine, len(scan.only("projection")))
+    images = correct_images.planned(given.apply, given.apply_to, given.out, config, setup)
     with closing(images.series) if images is not None else nullcontext():
         return _corrected(given, machine, scan, images)
 
@@ -69,15 +68,12 @@ def _corrected(given: argparse.Namespace, machine: Machine, scan: Scan, images: 
         result = _from_store(machine, folder, scan, bar)
     bar.done()
     wanted = formats() if "all" in given.format else tuple(dict.fromkeys(given.format))
-    for path in write_corrections(machine, result, scan, wanted, given.out):
-        say(f"  {path}")
     predicted = predict_resolution(machine, result.correction, result.smoothed, result.shaken_m2)
-    if predicted.edges:
-        write_atomic(given.out / edges.FILENAME, edges.edges_csv(predicted.edges))
-        say(f"  {given.out / edges.FILENAME}")
+    for path in write_corrections(machine, result, wanted, given.out, predicted):
+        say(f"  {path}")
     _tell(result, predicted)
     if images is not None:
-        correct_images.write(images, result.correction, setup_of(machine, scan))
+        correct_images.write(images, result.correction, setup_of(machine, len(result.correction)))
     return 0
 
 
@@ -97,29 +93,6 @@ def _from_store(machine: Machine, folder: Path, scan: Scan, bar: Progress) -> Co
         if isinstance(error, ModelError):
             raise
         raise HistoryError(f"{folder}: the store is damaged ({error}); give --readings instead") from None
-
-
-def setup_of(machine: Machine, scan: Scan) -> Setup:
-    """What exporters are told of the machine and of the scan."""
-    g = machine.config.geometry
-    return Setup(machine.pose, g.columns, g.rows, len(scan.only("projection")))
-
-
-def write_corrections(machine: Machine, result: Corrected, scan: Scan, wanted: Sequence[str], out: Path) -> list[Path]:
-    """Write a correction in several formats, its picture, and where markers stood; the files written."""
-    setup = setup_of(machine, scan)
-    folder = make_folder(out)
-    paths = []
-    for name in wanted:
-        exporter = make(name, setup)
-        exporter.write(result.correction, folder / exporter.filename)
-        paths.append(folder / exporter.filename)
-    write_atomic(folder / "corrections.svg", correction_svg(result.correction))
-    paths.append(folder / "corrections.svg")
-    if result.markers:
-        write_atomic(folder / FILENAME, courses_csv(result.markers))
-        paths.append(folder / FILENAME)
-    return paths
 
 
 def _tell(result: Corrected, predicted: Predicted) -> None:

@@ -14,7 +14,6 @@ from twin import profiles
 from twin.assembly import assemble
 from twin.atomic import OutputError, make_folder, write_atomic
 from twin.commands.arguments import seed
-from twin.commands.correct import write_corrections
 from twin.commands.run import watch
 from twin.config import Config, ConfigError
 from twin.correct import correct, predict_resolution
@@ -25,6 +24,7 @@ from twin.http import HttpError
 from twin.pictures import correction_svg
 from twin.publish.lock import FolderLock, InUseError
 from twin.report import Section, report
+from twin.scan_files import write_corrections
 from twin.serve import bind
 from twin.service import Service, scan_of
 from twin.terminal import Progress, say, table
@@ -105,7 +105,7 @@ def _summary(service: Service, out: Path) -> None:
     bar.done()
     gain = gain_of(machine, result.correction, run)
     predicted = predict_resolution(machine, result.correction, result.smoothed, result.shaken_m2)
-    paths = write_corrections(machine, result, scan, formats(), out)
+    paths = write_corrections(machine, result, formats(), out, predicted)
     picture = correction_svg(result.correction, gain.truth)
     write_atomic(out / "corrections.svg", picture)
     rows = _rows(gain, predicted.promised_um, predicted.uncorrected_um, predicted.corrected_um)

@@ -1,0 +1,85 @@
+"""Where an operator says that a scan begins or ends: the word becomes a reading, journalled like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sensors.reading import Reading
+from sensors.timestamps import iso
+from twin.history import ScanRecord, read_scan_records
+from twin.pipeline import Pipeline
+from twin.scan_record import plain_name, scan_of_text
+from twin.scan_watch import OPERATOR
+
+
+class ScanDesk:
+    """Scans of a service.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    now : callable
+        The present [s since 1970].
+    told : callable
+        Called after a scan was begun or ended.
+    """
+
+    def __init__(self, pipeline: Pipeline, now: Callable[[], float], told: Callable[[], None] = lambda: None) -> None:
+        self._pipeline, self._now, self._told = pipeline, now, told
+
+    def begin(self, name: str = "") -> dict[str, Any]:
+        """Begin a scan now; raises ValueError if one is under way, or has this name already."""
+        watch, history = self._pipeline.watch, self._pipeline.history
+        if watch.under_way is not None:
+            raise ValueError(f"scan {watch.under_way.name!r} is under way; end it first")
+        records = read_scan_records(history.connection)
+        taken = {plain_name(record.name).lower() for record in records}
+        if name and plain_name(name).lower() in taken:
+            raise ValueError(f"there is a scan {name!r} already; give it another name")
+        now = self._now()
+        if name:
+            with history.transaction():
+                history.set_meta(f"scan.name {now!r}", name)
+        self._say(now, 1.0)
+        begun = watch.under_way
+        if begun is None:
+            raise ValueError("the clock stands before the end of the last scan; look at the machine's time")
+        return {"name": begun.name, "started": iso(begun.started)}
+
+    def end(self) -> dict[str, Any]:
+        """End the scan under way now; raises ValueError if there is none, or if it ends by the times of its own file."""
+        begun = self._pipeline.watch.under_way
+        if begun is None:
+            raise ValueError("no scan is under way")
+        if begun.kind == "announced":
+            raise ValueError(f"scan {begun.name!r} was given with its projections; it ends with the last of them")
+        now = self._now()
+        self._say(now, 0.0)
+        return {"name": begun.name, "ended": iso(now)}
+
+    def _say(self, now: float, on: float) -> None:
+        self._pipeline.take([Reading(OPERATOR, now, on)], now, now=now)
+        self._told()
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All scans, in the order they began."""
+        return scan_list(read_scan_records(self._pipeline.history.connection), self._pipeline.history.path.parent)
+
+
+def scan_list(records: list[ScanRecord], folder: Path) -> list[dict[str, Any]]:
+    """What is told of scans: name, times, projections, state, and the folder of the corrections once there are any."""
+    out = []
+    for record in records:
+        scan = scan_of_text(record.data).only("projection") if record.data else None
+        files = folder / "scans" / plain_name(record.name)
+        out.append({
+            "name": record.name,
+            "started": iso(record.started),
+            "ended": None if scan is None else iso(float(scan.time[-1])),
+            "projections": None if scan is None else len(scan),
+            "state": "corrected" if record.ended is not None else "under way" if scan is None else "to be corrected",
+            "corrections": str(files) if (files / "corrections.csv").is_file() else None,
+        })  # fmt: skip
+    return out

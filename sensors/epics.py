@@ -132,7 +132,7 @@ class EpicsSensor:
             async with asyncio.timeout(self._options.timeout_s):
                 while self._silent():
                     await self._arrived.wait()
-                    self._take()
+                    self._take(tell=False)
         if self._refused:
             raise SensorError(f"EPICS: {self._why_refused(self._refused)}")
         silent = self._silent()
@@ -155,7 +155,7 @@ class EpicsSensor:
         )
         return told + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
-    def _take(self) -> None:
+    def _take(self, *, tell: bool = True) -> None:
         """Turn what has arrived into readings, in order; tell of variables that have gone, come or can't be read."""
         self._arrived.clear()
         with self._lock:
@@ -164,10 +164,12 @@ class EpicsSensor:
         before, refused = set(self._connected), set(self._refused)
         for update in updates:
             self._ready += self._faulty(update) if update.fault else self._valued(update)
+        if not tell:
+            return
         gone, come = before - self._connected, self._connected - before
         if gone:
             _LOG.warning("EPICS: %s disconnected; unknown until back", _named(gone))
-        if come and before:
+        if come:
             _LOG.info("EPICS: %s connected", _named(come))
         if new := self._refused.keys() - refused:
             _LOG.warning("EPICS: %s; dropped, further ones are counted", self._why_refused(new))

@@ -27,10 +27,10 @@ def free_port() -> int:
 class Ioc:
     """An IOC that can be killed and started again at the same ports."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path, database: str, ca: int, pva: int) -> None:
         self.database = folder / "records.db"
         self.database.write_text(database)
-        self.ca, self.pva = free_port(), free_port()
+        self.ca, self.pva = ca, pva
         self.addresses = (f"ca://127.0.0.1:{self.ca}", f"pva://127.0.0.1:{self.pva}")
         self.process: subprocess.Popen[str] | None = None
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.skipif(
     reason="ctwin[epics] is not installed",
 )
 WIRES = ("ca", "pva")
+PORTS = free_port(), free_port()  # the same for a second try: Channel Access has one list of addresses in a process
 DATABASE = """
 record(ai, "tube") {
   field(VAL, "21.5") field(PINI, "YES")
@@ -50,7 +51,7 @@ def plain(name, **more):
 
 @pytest.fixture(scope="module")
 def ioc(tmp_path_factory):
-    one = Ioc(tmp_path_factory.mktemp("ioc"), DATABASE).start()
+    one = Ioc(tmp_path_factory.mktemp("ioc"), DATABASE, *PORTS).start()
     yield one
     one.kill()
 
@@ -172,11 +173,12 @@ def test_a_record_without_value_or_clock(ioc, wire):
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_text_and_arrays_are_refused_together(ioc, wire):
+def test_text_and_arrays_are_refused_together(ioc, wire, caplog):
     words, retry = opening(sensor_of(ioc.addresses, [kelvin("a", "words"), kelvin("b", "wave"), kelvin("room")], wire))
     array = "it is an array of 10" if wire == "ca" else "it is an array of 0"
     assert words == f"EPICS: channel b: wave gives no number, {array}; channel a: words gives no number, it is text"
     assert not retry
+    assert caplog.messages == []  # raised, not logged
 
 
 @pytest.mark.parametrize("wire", WIRES)

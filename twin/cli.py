@@ -17,8 +17,8 @@ from twin import __version__
 from twin.terminal import LogHandler
 
 COMMANDS = (
-    "systems", "check", "plan", "calibrate", "demo", "run", "replay", "simulate", "track", "scans", "correct", "alerts",
-    "dashboards", "spool",
+    "systems", "check", "plan", "calibrate", "demo", "run", "replay", "simulate", "track", "scans", "correct", "verify",
+    "alerts", "dashboards", "spool",
 )  # fmt: skip
 
 

@@ -9,8 +9,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from models.correction import Correction
 from models.estimate import ModelError
 from twin.assembly import Machine
@@ -44,7 +42,11 @@ class ScanCorrections:
         self._task: asyncio.Task[None] | None = None
         self._failed: set[str] = set()
         self._changes = -1  # of scans, when the store was asked last
-        self._grown, self._grown_at = 0, -np.inf  # projections corrected so far, and when [s since 1970]
+        self._growing, self._grown, self._grown_at = (
+            "",
+            0,
+            0.0,
+        )  # scan, its projections corrected so far, at [s since 1970]
         self._rest_until = 0.0
         if scan is not None:
             with pipeline.history.transaction():
@@ -83,8 +85,8 @@ class ScanCorrections:
 
     def _due(self, running: Watched) -> bool:
         taken, pipeline = self._pipeline.watch.taken, self._pipeline
-        if taken < self._grown:
-            self._grown, self._grown_at = 0, -np.inf  # another scan
+        if running.name != self._growing:
+            self._growing, self._grown, self._grown_at = running.name, 0, running.started
         if taken <= self._grown or wall.monotonic() < self._rest_until:
             return False
         complete = taken >= running.total > self._grown

@@ -14,6 +14,9 @@ from twin.scan_record import plain_name, scan_of_text
 from twin.scan_watch import OPERATOR
 
 
+LIVE_S = 86400.0  # a machine whose newest reading is older isn't being watched live
+
+
 class ScanDesk:
     """Scans of a service.
 
@@ -58,6 +61,22 @@ class ScanDesk:
         now = self._now()
         self._say(now, 0.0)
         return {"name": begun.name, "ended": iso(now)}
+
+    def quiet(self, now: float, quiet_s: float) -> None:
+        """Nothing at all has been read for some time: a scan that silence ends is over, though no reading says how late it is.
+
+        Parameters
+        ----------
+        now : float
+            [s since 1970].
+        quiet_s : float
+            Since the last batch.
+        """
+        watch, settings = self._pipeline.watch, self._pipeline.config.estimator
+        late = settings.late_s + 2.0 * settings.grid_s  # by so much the estimate is behind the newest reading
+        # a record of long ago that is being read isn't over because reading it takes a while
+        if quiet_s > watch.ends_after_s and late < now - watch.due < LIVE_S:
+            self._say(now, 0.0)
 
     def _say(self, now: float, on: float) -> None:
         self._pipeline.take([Reading(OPERATOR, now, on)], now, now=now)

@@ -129,7 +129,7 @@ class ScanWatch:
         if on and self._open is None:
             self._begin(time, by_switch=True)
         elif not on and self._open is not None:
-            self._end(time)
+            self._end(min(time, self.due))
 
     def _count(self, time: float, number: int) -> None:
         if self._open is not None and not self._by_switch:
@@ -162,8 +162,9 @@ class ScanWatch:
         self._changes.append(Change(time, None))
         self._open, self._closed = None, time
 
-    def _due(self) -> float:
-        """When the scan under way is over although nobody says so."""
+    @property
+    def due(self) -> float:
+        """When the scan under way is over although nobody says so [s since 1970]; infinite where that doesn't happen."""
         if self._open is None or (self._by_switch and self._switches):
             return math.inf
         if self._open.kind == "planned":
@@ -172,9 +173,8 @@ class ScanWatch:
 
     def reach(self, time: float) -> Iterator[Change]:
         """Changes up to an instant of the grid [s since 1970], in order; ``running`` and ``taken`` follow them."""
-        due = self._due()
-        if time > due:
-            self._end(due)
+        if time > self.due:
+            self._end(self.due)
         while self._changes and self._changes[0].time <= time:
             change = self._changes.popleft()
             self._pass(change.time if change.scan is None else math.nextafter(change.time, -math.inf))

@@ -121,7 +121,7 @@ class Service:
         self.desk = ScanDesk(self.pipeline, self.now, self._look_at_scans)
         self._inbox: asyncio.Queue[_Batch] = asyncio.Queue(maxsize=1)
         self._stop = asyncio.Event()
-        self._turned = wall.monotonic()
+        self._turned = self._heard = wall.monotonic()
         self.live = self.simulated_run is None or len(self.sources) > 1
 
     def _source(self, section: SensorSection) -> Source:
@@ -290,6 +290,7 @@ class Service:
 
     def _take(self, batch: _Batch) -> None:
         source = batch.source
+        self._heard = wall.monotonic()
         now = wall.time() if self.live else None
         self.pipeline.take(batch.readings, now, now=now)
         source.state.samples += len(batch.readings)
@@ -316,6 +317,7 @@ class Service:
             if not self.live:
                 continue
             now = wall.time()
+            self.desk.quiet(now, wall.monotonic() - self._heard)
             self.pipeline.judge(now)
             self.pipeline.show(now)
             newest = min(now, self.pipeline.twin.time)  # a record of last year isn't too old while it is being read

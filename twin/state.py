@@ -144,7 +144,9 @@ def snapshot_of(
     limits = {name: channel.stale_after_s for name, channel in channels.items()}
     if math.isnan(twin.time):
         return Snapshot(now, {}, {}, ages, limits, {}, latest.simulated)
-    values = {name: channels[name].raw(r.value) for name, r in latest.reading.items() if r.quality.usable}
+    # an operator's word has no channel, nor has what is in the journal of one that was configured once
+    told = {name: r for name, r in latest.reading.items() if name in channels and r.quality.usable}
+    values = {name: channels[name].raw(r.value) for name, r in told.items()}
     values |= {name: v for name, v in sample.items() if v is not None and name.startswith("temperature.")}
     sigmas: dict[str, float] = {}
     for axis in AXES:

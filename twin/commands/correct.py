@@ -58,14 +58,8 @@ def _correct(given: argparse.Namespace) -> int:
 
 
 def _corrected(given: argparse.Namespace, machine: Machine, scan: Scan, images: Plan | None) -> int:
-    config, folder = machine.config, given.config.resolve().parent / machine.config.store.folder
     bar = Progress("smoothing")
-    if given.readings:
-        result = correct(
-            machine, read_record(config, given.readings, given.config.resolve().parent), scan, progress=bar
-        )
-    else:
-        result = _from_store(machine, folder, scan, bar)
+    result = smoothed_given(machine, scan, given.readings, given.config.resolve().parent, bar)
     bar.done()
     wanted = formats() if "all" in given.format else tuple(dict.fromkeys(given.format))
     predicted = predict_resolution(machine, result.correction, result.smoothed, result.shaken_m2)
@@ -82,6 +76,13 @@ def scan_given(config: Config, path: Path, folder: Path) -> Scan:
     if not path.exists() and not path.suffix and (folder / "history.sqlite").is_file():
         return recorded_scan(folder, str(path))
     return read_scan(path, zone_of(config, path))
+
+
+def smoothed_given(machine: Machine, scan: Scan, readings: list[Path] | None, base: Path, bar: Progress) -> Corrected:
+    """Corrections from readings, or from the service's store where none are given; ``base`` is the configuration's folder."""
+    if readings:
+        return correct(machine, read_record(machine.config, readings, base), scan, progress=bar)
+    return _from_store(machine, base / machine.config.store.folder, scan, bar)
 
 
 def _from_store(machine: Machine, folder: Path, scan: Scan, bar: Progress) -> Corrected:

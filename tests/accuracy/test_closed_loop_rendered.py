@@ -1,6 +1,6 @@
 """From drift to tomogram and back with radiographs rendered by gVirtualXray from polygons, and reconstructed by RTK.
 
-Source, object and detector drift, in all three directions. MTF10 as in ``test_closed_loop.py``: a disk's rim in eight
+Source, object and detector drift, the first two along w, too. MTF10 as in ``test_closed_loop.py``: a disk's rim in eight
 wedges and its face along the axis; and four thin lines inside the disk, whose contrast a blur spreads.
 ``python -m tests.accuracy.test_closed_loop_rendered`` prints the table.
 """

@@ -30,6 +30,9 @@ class Ioc:
     def __init__(self, folder: Path, database: str, ca: int, pva: int) -> None:
         self.database = folder / "records.db"
         self.database.write_text(database)
+        # records of the group "guarded" may be read while the record "gate" is 1
+        guarded = 'ASG(DEFAULT) { RULE(1, WRITE) } ASG(guarded) { INPA("gate") RULE(1, READ) { CALC("A=1") } }'
+        self.database.with_name("access").write_text(guarded)
         self.ca, self.pva = ca, pva
         self.addresses = (f"ca://127.0.0.1:{self.ca}", f"pva://127.0.0.1:{self.pva}")
         self.process: subprocess.Popen[str] | None = None
@@ -73,6 +76,7 @@ def main() -> None:
     from epicscorelibs import ioc
 
     os.environ["PVXS_QSRV_ENABLE"] = "YES"
+    ioc.dbCore.asSetFilename(str(Path(sys.argv[1]).with_name("access")).encode())
     ioc.start_ioc(
         dbs=[(sys.argv[1], "")],
         extra_dbd_load=(("pvxsIoc.dbd", pvxslibs.path.dbd_path),),

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from sensors import conformance, epics
+from sensors import conformance, epics, epics_ca
 from sensors.channel import Channel
 from sensors.epics import EpicsSensor
 from sensors.epics_client import Update, Variable
@@ -36,6 +36,8 @@ record(bi, "scanning") { field(ZNAM, "no") field(ONAM, "yes") field(VAL, "0") fi
 record(longin, "count") { field(VAL, "7") field(PINI, "YES") }
 record(ai, "unset") { }
 record(ai, "unclocked") { field(VAL, "3") field(TSE, "-2") field(PINI, "YES") }
+record(bo, "gate") { field(VAL, "1") field(PINI, "YES") }
+record(ai, "secret") { field(VAL, "5") field(PINI, "YES") field(ASG, "guarded") }
 record(stringin, "words") { field(VAL, "21.5") field(PINI, "YES") }
 record(waveform, "wave") { field(FTVL, "DOUBLE") field(NELM, "10") field(PINI, "YES") }
 """
@@ -181,6 +183,31 @@ def test_text_and_arrays_are_refused_together(ioc, wire, caplog):
     assert caplog.messages == []  # raised, not logged
 
 
+def test_channel_access_takes_back_the_right_to_read(ioc):
+    """PV Access' server goes on for a monitor that it has once allowed."""
+
+    async def story():
+        async with Reading(sensor_of(ioc.addresses, [kelvin("secret")])) as live:
+            await live.count(1)
+            ioc.do("dbpf gate 0")
+            await live.count(2)
+            ioc.do("dbpf secret 6", "dbpf gate 1")
+            await live.count(3)
+            ioc.do("dbpf gate 0")
+            return await live.count(4), live.sensor.drops()
+
+    try:
+        got, drops = asyncio.run(story())
+        words, retry = opening(sensor_of(ioc.addresses, [kelvin("secret")]))
+    finally:
+        ioc.do("dbpf gate 1", "dbpf secret 5")
+    assert [str(r.quality) for r in got] == ["good", "invalid", "good", "invalid"]
+    assert values(got, "secret")[2] == pytest.approx(279.15)
+    assert drops["refused"] == 2
+    assert words == "EPICS: channel secret: secret gives no number, its server allows no reading"
+    assert not retry
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_one_that_does_not_answer_is_told_and_the_others_are_read(ioc, wire, caplog):
     channels = [kelvin("room"), kelvin("a", "no:such"), kelvin("b", "nor:such")]
@@ -284,9 +311,7 @@ def test_a_burst_ends_with_the_newest(ioc, wire):
 
 
 def test_channel_access_has_one_list_of_addresses_in_a_process(ioc):
-    before = dict(os.environ)
     asyncio.run(opened_and_closed(sensor_of(ioc.addresses, [kelvin("room")])))
-    assert dict(os.environ) == before
     words, retry = opening(sensor_of((f"127.0.0.1:{free_port()}",), [kelvin("room")]))
     assert words.startswith(f"EPICS: this process already searches 127.0.0.1:{ioc.ca}; Channel Access has one list")
     assert not retry
@@ -419,6 +444,16 @@ def test_structures_are_refused():
 
 
 # --- without any server --------------------------------------------------------------------------
+
+
+def test_the_environment_is_as_before(monkeypatch):
+    monkeypatch.setenv("EPICS_CA_ADDR_LIST", "ioc.example")
+    monkeypatch.delenv("EPICS_CA_AUTO_ADDR_LIST", raising=False)
+    before = dict(os.environ)
+    with epics_ca._searching("127.0.0.1"):
+        assert os.environ["EPICS_CA_ADDR_LIST"] == "127.0.0.1"
+        assert os.environ["EPICS_CA_AUTO_ADDR_LIST"] == "NO"
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(("wire", "module", "library"), [("ca", "aioca", "aioca"), ("pva", "p4p.client.raw", "p4p")])

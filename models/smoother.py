@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.adjoint import cross_pass, smooth_pass
 from models.engine import Belief, Engine, Gate, Record, Steps, compiled
@@ -22,30 +23,48 @@ ROUNDS = 12  # of the search for steps, one step each
 
 @dataclass(frozen=True, slots=True)
 class Smoothed:
-    """Outputs given all readings of an interval.
+    """Outputs given all readings of an interval, at K of its steps.
 
     Attributes
     ----------
-    mean : (T, q) array
+    mean : (K, q) array
         Smoothed outputs.
-    cov : (T, q, q) array
+    cov : (K, q, q) array
         Their covariance.
-    cross : (T, q, q) array
+    cross : (K, q, q) array
         Covariance of the outputs at the reference step with those at each step (rows: reference); zero before it, and
         everywhere when no reference was given.
+    at : (K,) int array
+        The steps, rising.
     reference : int
-        The reference step.
+        Row of the reference step.
     steps : tuple of (int, str, float)
-        Steps that were recognised: index, state, size.
+        Steps of the machine that were recognised: index in the interval, state, size.
     loglik : float
     """
 
     mean: Array
     cov: Array
     cross: Array
+    at: NDArray[np.int64]
     reference: int
     steps: tuple[tuple[int, str, float], ...]
     loglik: float
+
+    def row(self, place: Array) -> Array:
+        """Where places between steps of the interval lie between the rows; the steps on both sides must be among them.
+
+        A place before the first row or behind the last counts as that row.
+
+        Examples
+        --------
+        >>> none = np.zeros((3, 0))
+        >>> some = Smoothed(none, none, none, np.array([4, 5, 9]), 0, (), 0.0)
+        >>> some.row(np.array([2.0, 4.25, 5.0, 11.0])).tolist()
+        [0.0, 0.25, 1.0, 2.0]
+        """
+        low = np.clip(np.searchsorted(self.at, np.floor(place), side="right") - 1, 0, len(self.at) - 1)
+        return np.asarray(np.clip(low + place - self.at[low], 0.0, len(self.at) - 1.0).clip(low, low + 1.0))
 
     def difference(self) -> tuple[Array, Array]:
         """Outputs minus those at the reference step, and the variance of that difference: two (T, q) arrays."""
@@ -73,6 +92,7 @@ def smooth(
     outputs: Sequence[Observation],
     *,
     reference: int | None = 0,
+    at: NDArray[np.int64] | None = None,
     gate: Gate | None = None,
     step_states: dict[str, tuple[float, float]] | None = None,
     run: Engine = compiled,
@@ -80,9 +100,10 @@ def smooth(
 ) -> Smoothed:
     """Smooth outputs (weighted sums and products of states, written like observations) over all steps.
 
-    The forward pass keeps one belief per chunk (as many steps as fill 64 MB); the backward pass filters each chunk again,
-    so memory is independent of the length but for the outputs. Steps in ``step_states`` (state → expected steps in the
-    interval) are searched by the score test of the backward pass and opened where it is decisive, until none is left.
+    The forward pass keeps one belief per chunk (as many steps as fill 64 MB); the backward pass filters each chunk again. So
+    memory hardly grows with the length where outputs are wanted at some steps only. Steps in ``step_states`` (state →
+    expected steps in the interval) are searched by the score test of the backward pass and opened where it is decisive,
+    until none is left.
 
     Parameters
     ----------
@@ -91,6 +112,8 @@ def smooth(
         (:mod:`models.products`).
     reference : int, optional
         Step whose outputs the corrections are relative to; without one no covariance across time is worked out.
+    at : (K,) int array, optional
+        Steps at which outputs are wanted, rising, the reference among them; default: all.
     step_states : mapping of state to (expected steps in the interval, σ of a step)
         Where a step is looked for.
 
@@ -103,16 +126,16 @@ def smooth(
     last pass by its probability (:func:`_suspected`).
     """
     packed, products = Packed.of(model), Products.of(outputs, model.observations, model.vague)
-    terms = Terms.of(model, products.extended()), Terms.of(model, products.straight())
     policy = (gate or Gate()).for_model(model)
     wanted = {model.index(name): chance for name, chance in (step_states or {}).items() if min(chance) > 0}
+    rows = np.arange(len(steps)) if at is None else np.asarray(at, dtype=np.int64)
+    bent = any(o.products for o in model.observations)
+    sweep = _Sweep(model, packed, prior, products, reference, rows, policy, run, progress)
     found: list[tuple[int, str, float]] = []
     for round_ in range(ROUNDS):
-        result, stat, size, at = _pass(
-            model, packed, prior, steps, terms, reference, policy, run, bool(wanted), progress
-        )
-        odds = _log_odds(stat, size, wanted, {t for t, _, _ in found})
-        new = _decisive(odds, size, wanted)
+        swept = sweep.over(steps, shocks=bool(wanted), states=bent)
+        odds = _log_odds(swept.stat, swept.size, wanted, {t for t, _, _ in found})
+        new = _decisive(odds, swept.size, wanted)
         if new is None or round_ == ROUNDS - 1:
             break
         t, i, jump = new
@@ -121,35 +144,51 @@ def smooth(
         found.append((t, model.names[i], jump))
         steps = replace(steps, opened=opened)
     if wanted:
-        steps = replace(steps, opened=steps.opened + _suspected(odds, stat, size, wanted))
-    first, first_at, bent = result, at, any(o.products for o in model.observations)
+        steps = replace(steps, opened=steps.opened + _suspected(odds, swept.stat, swept.size, wanted))
+    first = None if products.known else swept
     for _ in range((LINEARISATIONS if products.known else 1) if bent else int(bool(wanted))):
         if bent:
-            steps = _linearised(model, products, steps, result)
-        result, _, _, at = _pass(model, packed, prior, steps, terms, reference, policy, run, False, progress)
-    mean, cov, cross = _finished(model, products, result, reference, at)
-    if not products.known:
+            steps = _linearised(model, products, steps, swept)
+        swept = sweep.over(steps, states=bent)
+    mean, cov, cross = _finished(model, products, swept)
+    if first is not None:
         # along a course into which a temperature that nobody reads was smoothed, the covariance would come out too small
-        _, cov, cross = _finished(model, products, first, reference, first_at)
-    return replace(result, mean=mean, cov=cov, cross=cross, steps=tuple(sorted(found)))
+        _, cov, cross = _finished(model, products, first)
+    return replace(swept.result, mean=mean, cov=cov, cross=cross, steps=tuple(sorted(found)))
 
 
-def _finished(
-    model: StateSpace, products: Products, result: Smoothed, reference: int | None, at: Array | None
-) -> tuple[Array, Array, Array]:
-    points = products.points(model.names, result.mean, reference, at)
+@dataclass(frozen=True, slots=True)
+class _Swept:
+    """One pass forward and back: outputs by their tangents, and what the next pass or the search needs of all T steps.
+
+    ``stat``, ``size`` (T, n): of shocks to states. ``states`` (T, k), ``bent`` (T, m, 2): means of the states in products,
+    and what tangents there miss in rows with products. ``touched`` (n,): where products touch at the reference step.
+    """
+
+    result: Smoothed
+    stat: Array
+    size: Array
+    states: Array
+    bent: Array
+    touched: Array | None
+    referred: bool
+
+
+def _finished(model: StateSpace, products: Products, swept: _Swept) -> tuple[Array, Array, Array]:
+    result, reference = swept.result, swept.result.reference if swept.referred else None
+    points = products.points(model.names, result.mean, reference, swept.touched)
     return products.finish(result.mean, result.cov, result.cross, reference, points)
 
 
-def _linearised(model: StateSpace, products: Products, steps: Steps, result: Smoothed) -> Steps:
+def _linearised(model: StateSpace, products: Products, steps: Steps, swept: _Swept) -> Steps:
     """Steps whose rows are linearised at the smoothed states, with what that misses given their covariance.
 
     Iterated posterior linearisation (García-Fernández, Svensson & Särkkä 2017, IEEE Trans. Signal Process. 65, 3176).
     """
-    around, q = np.zeros((len(steps), len(model.names))), len(products.outputs)
+    around = np.zeros((len(steps), len(model.names)))
     for k, name in enumerate(products.states):
-        around[:, model.index(name)] = result.mean[:, q + k]
-    return replace(steps, around=around, bent=products.curvature(result.cov, model.observations))
+        around[:, model.index(name)] = swept.states[:, k]
+    return replace(steps, around=around, bent=swept.bent)
 
 
 def _log_odds(stat: Array, size: Array, wanted: dict[int, tuple[float, float]], known: set[int]) -> Array:
@@ -199,76 +238,98 @@ def _suspected(odds: Array, stat: Array, size: Array, wanted: dict[int, tuple[fl
     return opened
 
 
-def _pass(
-    model: StateSpace,
-    packed: Packed,
-    prior: Belief,
-    steps: Steps,
-    both: tuple[Terms, Terms],
-    reference: int | None,
-    gate: Gate,
-    run: Engine,
-    want_steps: bool,
-    progress: Callable[[float], None] | None,
-) -> tuple[Smoothed, Array, Array, Array | None]:
-    terms, straight = both
-    count, n, q, width = len(steps), packed.n, len(terms.constant), packed.forward.noise.shape[1]
-    size = _chunk(packed)
-    starts = list(range(0, count, size))
-    beliefs, crosses = [], []
-    belief, cross, loglik = prior.copy(), np.zeros((q, width)), 0.0
-    record = None
-    for first in starts:
-        beliefs.append(belief.copy())
-        crosses.append(cross.copy())
-        part = steps.part(first, first + size)
-        tracked = reference is not None and reference < first + size
-        record = run(model, packed, belief, part, gate, tracked or first == starts[-1])
-        loglik += record.loglik
-        if tracked and reference is not None and first != starts[-1]:
-            cross = _cross(packed, straight, record, part, cross, reference - first)[-1]
-        if progress is not None:
-            progress(0.5 * (first + len(part)) / count)
-    mean, cov, out_cross = np.empty((count, q)), np.empty((count, q, q)), np.zeros((count, q, q))
-    stat, shock = (np.empty((count, n)), np.empty((count, n))) if want_steps else (np.empty((0, n)), np.empty((0, n)))
-    r, information, at = np.zeros(width), np.zeros((width, width)), None
-    for number, first in reversed(list(enumerate(starts))):
-        part = steps.part(first, first + size)
-        last = first + len(part)
-        if record is None:
-            record = run(model, packed, beliefs[number], part, gate, True)
-        carried = np.zeros((0, q, width))
-        if reference is not None and last > reference:
-            carried = _cross(packed, straight, record, part, crosses[number], reference - first)
-        # outputs are linearised where the readings were; where all becomes known, at what is known in the end
-        points = part.around if len(part.around) else record.mean if model.vague else np.zeros((0, n))
-        if len(points) and reference is not None and first <= reference < last:
-            at = points[reference - first].copy()
-        smooth_pass(
-            packed.back,
-            packed.terms,
-            record.mean,
-            record.wide_cov,
-            record.innovation,
-            record.spread,
-            record.row_values,
-            record.wide_gain,
-            r,
-            information,
-            np.ascontiguousarray(part.covariates),
-            terms,
-            points,
-            carried,
-            mean[first:last],
-            cov[first:last],
-            out_cross[first:last],
-            stat[first:last],
-            shock[first:last],
-        )
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """What all passes over an interval have in common."""
+
+    model: StateSpace
+    packed: Packed
+    prior: Belief
+    products: Products
+    reference: int | None
+    rows: NDArray[np.int64]
+    gate: Gate
+    run: Engine
+    progress: Callable[[float], None] | None
+
+    def over(self, steps: Steps, shocks: bool = False, states: bool = False) -> _Swept:
+        """Filter forward, chunk by chunk, then back."""
+        model, packed, reference, rows = self.model, self.packed, self.reference, self.rows
+        terms = Terms.of(model, self.products.extended())
+        straight = Terms.of(model, self.products.straight())
+        count, n, q, width = len(steps), packed.n, len(terms.constant), packed.forward.noise.shape[1]
+        chunk = _chunk(packed)
+        starts = list(range(0, count, chunk))
+        beliefs, crosses = [], []
+        belief, cross, loglik = self.prior.copy(), np.zeros((q, width)), 0.0
         record = None
-        if progress is not None:
-            progress(1.0 - 0.5 * first / count)
-    return Smoothed(mean, cov, out_cross, reference or 0, (), loglik), stat, shock, at
+        for first in starts:
+            beliefs.append(belief.copy())
+            crosses.append(cross.copy())
+            part = steps.part(first, first + chunk)
+            tracked = reference is not None and reference < first + chunk
+            record = self.run(model, packed, belief, part, self.gate, tracked or first == starts[-1])
+            loglik += record.loglik
+            if tracked and reference is not None and first != starts[-1]:
+                cross = _cross(packed, straight, record, part, cross, reference - first)[-1]
+            self._tell(0.5 * (first + len(part)) / count)
+        kept = len(rows)
+        mean, cov, out_cross = np.empty((kept, q)), np.empty((kept, q, q)), np.zeros((kept, q, q))
+        few = count if states else 0
+        outer = len(self.products.outputs)
+        course, bent = np.empty((few, q - outer)), np.empty((few, len(model.observations), 2))
+        stat, shock = np.empty((2, count if shocks else 0, n))
+        r, information, touched = np.zeros(width), np.zeros((width, width)), None
+        for number, first in reversed(list(enumerate(starts))):
+            part = steps.part(first, first + chunk)
+            last = first + len(part)
+            if record is None:
+                record = self.run(model, packed, beliefs[number], part, self.gate, True)
+            carried = np.zeros((0, q, width))
+            if reference is not None and last > reference:
+                carried = _cross(packed, straight, record, part, crosses[number], reference - first)
+            # outputs are linearised where the readings were; where all becomes known, at what is known in the end
+            points = part.around if len(part.around) else record.mean if model.vague else np.zeros((0, n))
+            if len(points) and reference is not None and first <= reference < last:
+                touched = points[reference - first].copy()
+            here_mean, here_cov = np.empty((len(part), q)), np.empty((len(part), q, q))
+            here_cross = np.zeros((len(part), q, q))
+            smooth_pass(
+                packed.back,
+                packed.terms,
+                record.mean,
+                record.wide_cov,
+                record.innovation,
+                record.spread,
+                record.row_values,
+                record.wide_gain,
+                r,
+                information,
+                np.ascontiguousarray(part.covariates),
+                terms,
+                points,
+                carried,
+                here_mean,
+                here_cov,
+                here_cross,
+                stat[first:last],
+                shock[first:last],
+            )
+            low, high = np.searchsorted(rows, (first, last))
+            chosen = rows[low:high] - first
+            mean[low:high], cov[low:high], out_cross[low:high] = here_mean[chosen], here_cov[chosen], here_cross[chosen]
+            if states:
+                course[first:last] = here_mean[:, outer:]
+                bent[first:last] = self.products.curvature(here_cov, model.observations)
+            record = None
+            self._tell(1.0 - 0.5 * first / count)
+        row = 0 if reference is None else int(np.searchsorted(rows, reference))
+        result = Smoothed(mean, cov, out_cross, rows, row, (), loglik)
+        return _Swept(result, stat, shock, course, bent, touched, reference is not None)
+
+    def _tell(self, part: float) -> None:
+        if self.progress is not None:
+            self.progress(part)
 
 
 def _chunk(packed: Packed) -> int:

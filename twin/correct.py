@@ -25,7 +25,7 @@ from twin.budget import budget_of, budget_with
 from twin.core import Twin
 from twin.edges import Edge, edges
 from twin.marker_courses import MarkerCourse, courses, observed
-from twin.per_projection import EARLY, PerProjection, per_projection, places
+from twin.per_projection import EARLY, PerProjection, around, per_projection, places, rows_of
 from twin.scan import Scan
 from twin.turning import Turned
 from twin.vectorise import Vectoriser
@@ -116,12 +116,13 @@ def correct(
         steps,
         (*turned.wanted, *markers),
         reference=reference,
+        at=around(places(frames.time, reference, grid), len(steps) - 1),
         gate=machine.gate,
         step_states=expected,
         run=engine(machine.config.estimator.engine),
         progress=progress,
     )
-    stood = courses(markers, smoothed, len(turned.wanted), frames.time, places(frames.time, reference, grid))
+    stood = courses(markers, smoothed, len(turned.wanted), frames.time, rows_of(smoothed, frames.time, grid))
     smoothed = smoothed.only(len(turned.wanted))
     used = {name: int(np.isfinite(steps.readings[:, j]).sum()) for j, name in enumerate(machine.model.channels)}
     drops: dict[str, int] = {}
@@ -129,7 +130,12 @@ def correct(
         drops[cause] = drops.get(cause, 0) + count
     shaken = vectoriser.vibration.beyond(budget_of(machine.config).vibration_m)
     return Corrected(
-        _correction(machine, smoothed, frames, used, steps.covariates), smoothed, used, drops, shaken, stood
+        _correction(machine, smoothed, frames, used, steps.covariates[smoothed.at]),
+        smoothed,
+        used,
+        drops,
+        shaken,
+        stood,
     )
 
 
@@ -238,14 +244,14 @@ def _at_projections(
     machine: Machine, smoothed: Smoothed, time: Array, angle_rad: Array, only_blur: bool = False
 ) -> PerProjection:
     turned = _apart(machine)
-    place = places(time, smoothed.reference, machine.config.estimator.grid_s)
+    place = rows_of(smoothed, time, machine.config.estimator.grid_s)
     return per_projection(smoothed, turned.only_blur() if only_blur else turned, place, angle_rad)
 
 
 def _flux(machine: Machine, smoothed: Smoothed, time: Array, covariates: Array) -> tuple[Array, Array]:
     """Factor of the flux at each projection and its σ."""
     mean, variance = smoothed.difference()
-    place = places(time, smoothed.reference, machine.config.estimator.grid_s)
+    place = rows_of(smoothed, time, machine.config.estimator.grid_s)
     near, flux = np.clip(np.rint(place).astype(int), 0, len(mean) - 1), OUTPUTS.index("flux")
     ratio = np.exp(mean[near, flux] - mean[near[0], flux])
     shaken = beam_noise(machine.config, machine.model, _apart(machine), smoothed, covariates)[near]
@@ -306,7 +312,7 @@ def _budgets(machine: Machine, smoothed: Smoothed, time: Array) -> tuple[Budget,
     if not set(SPOT) <= set(turned.states):
         stated = budget_of(machine.config)
         return stated, stated
-    place = places(time, smoothed.reference, machine.config.estimator.grid_s)
+    place = rows_of(smoothed, time, machine.config.estimator.grid_s)
     near = np.clip(np.rint(place).astype(int), 0, len(smoothed.mean) - 1)
     found = []
     for name in SPOT:

@@ -54,7 +54,7 @@ def courses(
     first : int
         Number of the first of them among the outputs.
     time, place : (N,) arrays
-        Of the projections: instants, and steps as :func:`twin.per_projection.places` gives them.
+        Of the projections: instants, and rows as :func:`twin.per_projection.rows_of` gives them.
     """
     last = len(smoothed.mean) - 1
     low = np.clip(np.floor(place + EARLY).astype(int), 0, last)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.estimate import Array
 from models.smoother import Smoothed
@@ -40,6 +41,23 @@ def places(time: Array, reference: int, grid_s: float) -> Array:
     return np.asarray(reference + (time / grid_s - begin))
 
 
+def around(place: Array, last: int) -> NDArray[np.int64]:
+    """Steps on both sides of places, each once, from 0 to ``last``.
+
+    Examples
+    --------
+    >>> around(np.array([0.5, 3.0, 7.9]), 8).tolist()
+    [0, 1, 3, 4, 7, 8]
+    """
+    low = np.floor(place + EARLY).astype(np.int64)
+    return np.unique(np.clip(np.concatenate([low, low + 1]), 0, last))
+
+
+def rows_of(smoothed: Smoothed, time: Array, grid_s: float) -> Array:
+    """Where instants lie between the rows of what was smoothed; the first lies in the reference step."""
+    return smoothed.row(places(time, int(smoothed.at[smoothed.reference]), grid_s))
+
+
 def per_projection(smoothed: Smoothed, turned: Turned, place: Array, angle_rad: Array) -> PerProjection:
     """Put the outputs together at each projection's own angle.
 
@@ -49,7 +67,7 @@ def per_projection(smoothed: Smoothed, turned: Turned, place: Array, angle_rad: 
     Parameters
     ----------
     place : (N,) array
-        Steps, as :func:`places` gives them.
+        Rows, as :func:`rows_of` gives them.
     angle_rad : (N,) array
     """
     last = len(smoothed.mean) - 1

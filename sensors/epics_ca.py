@@ -78,13 +78,14 @@ class ChannelAccess:
             await asyncio.sleep(_LOOK_S)
             for name, monitor in self._monitors.items():
                 if monitor.state != monitor.CLOSED:
-                    ended.discard(name)
-                elif name not in ended:
+                    continue
+                if name not in ended:
                     ended.add(name)
                     words = "its server allows no reading"
                     tell(Update(Variable("ca", name), self._clock(), fault="refused", words=words))
                 elif (await cainfo(name, wait=False)).read:
                     self._monitors[name] = make(name)
+                    ended.discard(name)
 
 
 def _teller(variable: Variable, tell: Tell, clock: Callable[[], float]) -> Callable[[Any], None]:

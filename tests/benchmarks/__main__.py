@@ -27,6 +27,7 @@ from tests.benchmarks.growth import growth, year
 from tests.benchmarks.limit import limit
 from tests.benchmarks.patch_registration import patch_registration
 from tests.benchmarks.peers import Filterpy, Statsmodels
+from tests.benchmarks.scan_corrections import scan_corrections
 from tests.benchmarks.sphere_tracking import sphere_tracking
 from tests.benchmarks.systems import course, large, small
 from tests.benchmarks.wire_tracking import wire_tracking
@@ -136,6 +137,7 @@ def main() -> int:
     print(limit(large()), flush=True)
     print(growth(PICTURE), flush=True)
     print(year(large()), flush=True)
+    print(scan_corrections(), flush=True)
     print(wire_tracking(), flush=True)
     print(sphere_tracking(), flush=True)
     print(patch_registration(), flush=True)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.estimate import Array
+from sensors.images.formats import READERS as IMAGES
+from sensors.images.times import Timing
 
 KINDS = ("projection", "flat", "dark", "reference")
 LATEST_S = 253402300800.0  # the year 10000 [s]; milliseconds of our days lie beyond
@@ -84,29 +86,33 @@ READERS = {
 }
 
 
-def read_scan(path: Path, zone: str | None = None) -> Scan:
-    """Read a scan from a scan CSV, an NXtomo file, or the log of a Waygate, Bruker, Nikon or Zeiss console.
+def read_scan(path: Path, zone: str | None = None, timing: Timing | None = None) -> Scan:
+    """Read a scan from a scan CSV, an NXtomo file, the log of a Waygate, Bruker, Nikon or Zeiss console, or projections.
 
     Parameters
     ----------
     path : Path
     zone : str, optional
         IANA name of the zone of the clock that wrote a vendor's log ("Europe/Berlin"); those have none of their own.
+    timing : Timing, optional
+        Cadence of the projections, which are then looked for at ``path`` whatever else is there.
 
     Raises
     ------
     ScanError
         One line with file, place and mend: no projection, a missing column, a time that goes back, an index twice, …
     """
-    if path.is_dir():
-        inside = sorted(item.name for item in path.iterdir() if _reader(item) is not None)
-        hint = f"name one of the scans in it: {', '.join(inside[:5])}" if inside else "there is no scan file in it"
-        raise ScanError(f"{path}: is a folder; {hint}")
     if not path.exists():
         raise ScanError(f"{path}: no such file; a scan file is CSV with projection,time,angle_deg")
     reader = _reader(path)
-    if reader is None:
+    if path.is_dir():
+        inside = sorted(item.name for item in path.iterdir() if _reader(item) is not None)
+        if inside and timing is None:
+            raise ScanError(f"{path}: is a folder; name one of the scans in it: {', '.join(inside[:5])}")
+    elif reader is None and not path.name.lower().endswith(tuple(IMAGES)):
         raise ScanError(f"{path}: ending {path.suffix or '(none)'} is unknown; there are {', '.join(READERS)}")
+    if reader is None or timing is not None or path.is_dir():
+        return cast("Scan", import_module("twin.scan_images").read_images(path, zone, timing))
     module, name = reader.split(":")
     return cast("Scan", getattr(import_module(module), name)(path, zone))
 

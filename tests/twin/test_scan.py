@@ -104,12 +104,14 @@ def test_each_fault_is_one_line_with_file_place_and_mend(tmp_path, text, words):
 def test_what_is_no_file_and_what_is_no_scan(tmp_path):
     with pytest.raises(ScanError, match="no such file"):
         read_scan(tmp_path / "gone.csv")
-    with pytest.raises(ScanError, match="is a folder; there is no scan file in it"):
+    with pytest.raises(ScanError, match="holds no TIFF images of projections"):
         read_scan(tmp_path)
     file(tmp_path, GOOD, "b.csv")
     with pytest.raises(ScanError, match=r"is a folder; name one of the scans in it: b\.csv"):
         read_scan(tmp_path)
-    with pytest.raises(ScanError, match=r"ending \.tif is unknown; there are \.csv, \.pcp"):
+    with pytest.raises(ScanError, match=r"ending \.png is unknown; there are \.csv, \.pcp"):
+        read_scan(file(tmp_path, "x", "p.png"))
+    with pytest.raises(ScanError, match=r"p\.tif: "):
         read_scan(file(tmp_path, "x", "p.tif"))
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.estimate import ModelError
+from sensors.images.times import Timing, start_of
 from twin import edges
 from twin.assembly import Machine, assemble
 from twin.commands import correct_images
+from twin.commands.arguments import positive
 from twin.commands.check import load_whole
 from twin.config import Config
 from twin.correct import Corrected, Predicted, correct, predict_resolution
@@ -19,7 +21,7 @@ from twin.correct_stored import correct_stored
 from twin.export import formats
 from twin.history import HistoryError
 from twin.recorded import read_record, zone_of
-from twin.scan import Scan, read_scan
+from twin.scan import Scan, ScanError, read_scan
 from twin.scan_files import setup_of, write_corrections
 from twin.scan_record import recorded_scan
 from twin.terminal import Progress, say, table
@@ -33,6 +35,8 @@ def add(sub: Any) -> None:
     command = sub.add_parser("correct", help="smoothed corrections of a scan")
     command.add_argument("config", type=Path, metavar="CONFIG")
     command.add_argument("--scan", type=Path, required=True, metavar="SCAN")
+    command.add_argument("--start", metavar="TIME", help="with --cadence, of SCAN that is projections: first exposure")
+    command.add_argument("--cadence", type=positive, metavar="S", help="seconds from one projection to the next")
     command.add_argument("--readings", type=Path, nargs="+", metavar="PATH", help="default: the service's store")
     command.add_argument("--format", nargs="+", default=["table"], choices=(*formats(), "all"), metavar="F",
                          help=f"{', '.join(formats())} or all (default: table)")  # fmt: skip
@@ -50,7 +54,7 @@ def _correct(given: argparse.Namespace) -> int:
     config = load_whole(given.config)
     machine = assemble(config)
     folder = given.config.resolve().parent / config.store.folder
-    scan = scan_given(config, given.scan, folder)
+    scan = scan_given(config, given.scan, folder, _cadence(given, config))
     setup = setup_of(machine, len(scan.only("projection")))
     images = correct_images.planned(given.apply, given.apply_to, given.out, config, setup)
     with closing(images.series) if images is not None else nullcontext():
@@ -71,11 +75,23 @@ def _corrected(given: argparse.Namespace, machine: Machine, scan: Scan, images: 
     return 0
 
 
-def scan_given(config: Config, path: Path, folder: Path) -> Scan:
-    """A scan by its file, or by the name under which the service has recorded it."""
+def _cadence(given: argparse.Namespace, config: Config) -> Timing | None:
+    if (given.start is None) != (given.cadence is None):
+        raise ScanError("--start and --cadence belong together; give both or none")
+    if given.start is None:
+        return None
+    try:
+        start = start_of(given.start, zone_of(config, given.scan) or "UTC")
+    except ValueError as error:
+        raise ScanError(f"--start {error}") from None
+    return Timing(cadence_s=given.cadence, start=start, exposure_s=config.scan.exposure_s * config.scan.frames)
+
+
+def scan_given(config: Config, path: Path, folder: Path, timing: Timing | None = None) -> Scan:
+    """A scan by its file or its projections, or by the name under which the service has recorded it."""
     if not path.exists() and not path.suffix and (folder / "history.sqlite").is_file():
         return recorded_scan(folder, str(path))
-    return read_scan(path, zone_of(config, path))
+    return read_scan(path, zone_of(config, path), timing)
 
 
 def smoothed_given(machine: Machine, scan: Scan, readings: list[Path] | None, base: Path, bar: Progress) -> Corrected:

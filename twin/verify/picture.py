@@ -55,7 +55,8 @@ def verify_svg(done: Verified) -> str:
         f'<text x="{LEFT}" y="28" font-size="17" font-weight="600">{title}</text>',
         f'<text x="{LEFT}" y="48">box of {done.box.size[0] * done.unit_um:.4g} µm about u, v, w = {u:.4g}, {v:.4g}, '
         f"{w:.4g} µm; grey from {low:.3g} to {high:.3g} per mm; "
-        f"with correction MTF10 is {with_sigma(ratio, sigma)} times that without</text>",
+        + (f"with correction MTF10 is {with_sigma(ratio, sigma)} times that without" if np.isfinite(ratio) else "")
+        + "</text>",
         *_legend(done),
     ]
     return "\n".join([*head, *parts, "</svg>", ""])

@@ -36,10 +36,11 @@ def told(done: Verified) -> list[str]:
     for name in names[1:]:
         ratio, sigma = done.gain(name)
         with_what = "correction" if name == WITH else "the shift alone"
-        lines.append(
-            f"  with {with_what} MTF10 is {with_sigma(ratio, sigma)} times that without (geometric mean over the edges)"
-        )
-    lines += [] if done.predicted.edges else ["  predicted: worst edge of the scan, for it is less than a whole turn"]
+        if not math.isfinite(ratio):
+            lines.append(f"  with {with_what} MTF10 can't be compared: no edge is told in both")
+            continue
+        lines.append(f"  with {with_what} MTF10 is {with_sigma(ratio, sigma)} times that without (mean over the edges)")
+    lines += [] if done.predicted.edges else ["  predicted: none, for the scan is less than a whole turn"]
     if done.worse:
         lines.append(
             "  WORSE with correction than without: a sign of u, v or the angle, or a scan that isn't that of the readings?"

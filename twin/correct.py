@@ -302,7 +302,7 @@ def predict_resolution(
         0.5e6 / promised,
         0.5e6 / tomogram_f10(plane, drift, angle, left, axial),
         0.5e6 / tomogram_f10(plane, np.zeros_like(drift), angle, left, axial),
-        edges(machine, plane, axial, np.asarray(drift), correction.angle_deg, left),
+        edges(machine, plane, axial, np.asarray(drift), correction, left),
     )
 
 

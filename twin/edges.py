@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.blur import Budget
+from models.correction import Correction
 from models.disk_rim import axial_f10, rim_f10
 from models.estimate import Array
+from models.off_axis import shift_costs, shift_costs_faces
 from twin.assembly import Machine
 
 FILENAME = "edges.csv"
 NORMALS_DEG = np.arange(8) * 45.0
 RADII = (0.25, 0.5, 0.75)  # of the field of view's
 WHOLE_TURN_DEG = 350.0
-COLUMNS = ("normal_deg", "radius_mm", "promised_um", "uncorrected_um", "corrected_um")
+COLUMNS = ("normal_deg", "radius_mm", "promised_um", "uncorrected_um", "shifted_um", "corrected_um")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +30,21 @@ class Edge:
         Angle of the stage at which u lies along its normal; ``nan`` for a face across the axis.
     radius_mm : float
         Of the disk whose rim it is; ``nan`` for a face.
-    promised_um, uncorrected_um, corrected_um : float
-        By the static budget alone, with the drift, and with what corrections leave.
+    promised_um, uncorrected_um, shifted_um, corrected_um : float
+        By the static budget alone, with the drift, with what the image shift leaves of it there (the worse of an edge that
+        looks outward and one that looks along the circle), and with what corrections of the true geometry leave.
     """
 
     normal_deg: float
     radius_mm: float
     promised_um: float
     uncorrected_um: float
+    shifted_um: float
     corrected_um: float
 
 
 def edges(
-    machine: Machine, plane: Budget, axial: Budget, moved_m: Array, angle_deg: Array, left_m2: float
+    machine: Machine, plane: Budget, axial: Budget, moved_m: Array, correction: Correction, left_m2: float
 ) -> tuple[Edge, ...]:
     """Edges of a scan over a whole turn; none where its angles don't make one.
 
@@ -50,13 +54,17 @@ def edges(
         Static blur across and along the axis.
     moved_m : (N, 2) array
         Displacement of the image content in the object plane [m].
+    correction : Correction
+        Its angles, and what moved by how much, of which a shift can only hold the sum.
     left_m2 : float
         Blur variance of what corrections leave [m²].
     """
     pose, geometry = machine.pose, machine.config.geometry
     half = np.arctan(0.5 * geometry.columns * pose.pixel_m / pose.source_detector_m)
     field_m, found = pose.source_object_m * float(np.sin(half)), []
+    angle_deg = correction.angle_deg
     angle = np.deg2rad(angle_deg)
+    apart, stretch = (correction.object_um - correction.source_um) * 1e-6, correction.magnification - 1.0
     if np.ptp(angle_deg) >= WHOLE_TURN_DEG:
         still, normals = np.zeros_like(moved_m[:, 0]), np.deg2rad(NORMALS_DEG)
         for part in RADII:
@@ -69,16 +77,27 @@ def edges(
                     (still, normals[:1], left_m2),
                 )
             )
-            found += [
-                Edge(normal, radius * 1e3, float(promised[0]), float(half_pitch), float(left[0]))
-                for normal, half_pitch in zip(NORMALS_DEG.tolist(), moved, strict=True)
-            ]
+            for normal, half_pitch in zip(NORMALS_DEG.tolist(), moved, strict=True):
+                costs = shift_costs(
+                    plane, pose, apart[:, 0], stretch, angle, float(np.deg2rad(normal)), radius, left_m2
+                )
+                found.append(
+                    Edge(
+                        normal,
+                        radius * 1e3,
+                        float(promised[0]),
+                        float(half_pitch),
+                        costs * float(left[0]),
+                        float(left[0]),
+                    )
+                )
     if found:
         none = np.zeros(1)
-        face = [
+        promised_um, uncorrected_um, corrected_um = (
             0.5e6 / axial_f10(axial, x, left) for x, left in ((none, 0.0), (moved_m[:, 1], left_m2), (none, left_m2))
-        ]
-        found.append(Edge(np.nan, np.nan, *face))
+        )
+        shifted_um = corrected_um * shift_costs_faces(axial, pose, apart[:, 1], angle, RADII[-1] * field_m, left_m2)
+        found.append(Edge(np.nan, np.nan, promised_um, uncorrected_um, shifted_um, corrected_um))
     return tuple(found)
 
 
@@ -87,11 +106,11 @@ def edges_csv(found: tuple[Edge, ...]) -> str:
 
     Examples
     --------
-    >>> print(edges_csv((Edge(45.0, 0.1, 0.5, 0.9, 0.55), Edge(np.nan, np.nan, 0.5, 0.6, 0.5))), end="")
+    >>> print(edges_csv((Edge(45.0, 0.1, 0.5, 0.9, 0.6, 0.55), Edge(np.nan, np.nan, 0.5, 0.6, 0.5, 0.5))), end="")
     # ctwin edges 1; half-pitch at 10 % MTF
-    normal_deg,radius_mm,promised_um,uncorrected_um,corrected_um
-    45,0.1,0.5,0.9,0.55
-    ,,0.5,0.6,0.5
+    normal_deg,radius_mm,promised_um,uncorrected_um,shifted_um,corrected_um
+    45,0.1,0.5,0.9,0.6,0.55
+    ,,0.5,0.6,0.5,0.5
     """
     rows = [",".join(f"{v:.5g}" if np.isfinite(v) else "" for v in (getattr(e, c) for c in COLUMNS)) for e in found]
     return "\n".join(["# ctwin edges 1; half-pitch at 10 % MTF", ",".join(COLUMNS), *rows, ""])
@@ -104,6 +123,7 @@ def edges_words(found: tuple[Edge, ...]) -> str:
     worst, face = max(here, key=lambda e: e.uncorrected_um), found[-1]
     return (
         f"  edges {radius:.3g} mm off the axis: without correction {worst.uncorrected_um:.3g} um where it is worst, looking "
-        f"at {worst.normal_deg:g} deg, with it {worst.corrected_um:.3g} um; along the axis {face.uncorrected_um:.3g} and "
-        f"{face.corrected_um:.3g} um"
+        f"at {worst.normal_deg:g} deg, with it {worst.corrected_um:.3g} um (as an image shift alone "
+        f"{max(e.shifted_um for e in here):.3g} um); along the axis {face.uncorrected_um:.3g} and {face.corrected_um:.3g} um "
+        f"({face.shifted_um:.3g} um)"
     )

@@ -13,7 +13,6 @@ from twin.pipeline import Pipeline
 from twin.scan_record import plain_name, scan_of_text
 from twin.scan_watch import OPERATOR
 
-
 LIVE_S = 86400.0  # a machine whose newest reading is older isn't being watched live
 
 
@@ -63,7 +62,7 @@ class ScanDesk:
         return {"name": begun.name, "ended": iso(now)}
 
     def quiet(self, now: float, quiet_s: float) -> None:
-        """Nothing at all has been read for some time: a scan that silence ends is over, though no reading says how late it is.
+        """Nothing has been read for some time: a scan that silence ends is over, though no reading says how late it is.
 
         Parameters
         ----------

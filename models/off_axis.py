@@ -3,8 +3,8 @@
 A point nearer to the source by d is seen with its own magnification M' = SDD/(SOD - d). In the object plane, at its depth,
 its content is left with ``d/SOD (o - s)`` by a shift that is right on the axis, where o and s are the displacements of object
 and source (from ``M' o - (M' - 1) s``), and with ``u ΔM/M`` at a distance u from the middle. Spot, detector and pixel have
-the size there that M' gives them, so opposite projections, to which the point is near and far, blur an edge differently. And a
-point that goes round sees the source from directions that are not the stage's angle: by the angle alone the wrong
+the size there that M' gives them, so opposite projections, to which the point is near and far, blur an edge differently. And
+a point that goes round sees the source from directions that are not the stage's angle: by the angle alone the wrong
 projections would be taken for those along an edge.
 """
 

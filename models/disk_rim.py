@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
-from models.blur import WEDGE_DEG, Budget, crossing, history_mtf
+from models.blur import WEDGE_DEG, Budget, crossing
 from models.disk_kernel import add_line_spread
 from models.estimate import Array
 
@@ -126,17 +126,20 @@ def rim_f10(
     fan = float(np.arcsin(radius_m / source_object_m))
     middle = np.cos(fan) * base[:, :2] @ fit[:2]  # where the disk's own middle is seen
     rest = x_m - base[:, :2] @ fit[:2]
-    spread = np.sqrt(budget.sigma_m**2 + blur_var_m2 + float(np.mean(rest**2)))
+    wide = max(spot.sigma_m**2 + u**2 for _, spot, u, _ in budget.spots)
+    spread = np.sqrt(wide + blur_var_m2 + float(np.mean(rest**2)))
     reach = max(REACH_PX * budget.aperture_m, REACH_SIGMA * float(spread) + float(np.ptp(rest)) / 2.0)
     turn = np.mod(angle_rad - angle_rad[0], 2.0 * np.pi)
     order = np.argsort(turn)
     turn, x, middle = turn[order], x_m[order], middle[order]
-    disk = FilteredDisk.of(budget, radius_m, 1.5 * reach + float(np.abs(x_m).max()), blur_var_m2)
+    far = 1.5 * reach + float(np.abs(x_m).max())
+    disks = [(part, FilteredDisk.of(spot, radius_m, far + abs(u), blur_var_m2), u) for part, spot, u, _ in budget.spots]
     sigma = float(np.sqrt(budget.sigma_m**2 + blur_var_m2))
     step = max(min(budget.aperture_m, sigma), max(budget.aperture_m, sigma) / 4.0) / 4.0
     d = np.arange(-np.ceil(reach / step), np.ceil(reach / step) + 1) * step
     window = np.cos(0.5 * np.pi * d / (d[-1] + step)) ** (2.0 * TAPER)
-    f = np.linspace(0.0, 0.6 / max(budget.aperture_m, float(spread)) * 2.0, FREQUENCIES)
+    narrow = np.sqrt(float(spread) ** 2 - wide + budget.sigma_m**2)
+    f = np.linspace(0.0, 0.6 / max(budget.aperture_m, float(narrow)) * 2.0, FREQUENCIES)
     waves = np.exp(-2j * np.pi * np.outer(f, d))
     out = []
     for normal in normals_rad:
@@ -146,7 +149,10 @@ def rim_f10(
             towards = np.cos(phi - angle_rad[order])
             seen = np.mod(turn - np.arcsin(radius_m / source_object_m * towards), 2.0 * np.pi)
             moved = np.interp(seen, turn, x) - middle
-            add_line_spread(disk.slope, disk.first_m, disk.step_m, radius_m, d, towards, moved, line)
+            for part, disk, u in disks:
+                alone = np.zeros_like(d)
+                add_line_spread(disk.slope, disk.first_m, disk.step_m, radius_m, d, towards, moved + u, alone)
+                line += part * alone
         line -= np.polyval(np.polyfit(d[np.abs(d) > 0.66 * reach], line[np.abs(d) > 0.66 * reach], 0), d)
         modulus = np.abs(waves @ (line * window))
         modulus /= modulus[0]
@@ -172,5 +178,8 @@ def axial_f10(budget: Budget, x_m: Array, blur_var_m2: float = 0.0) -> float:
     """
     spread = float(np.sqrt(budget.sigma_m**2 + blur_var_m2))
     f = np.linspace(0.0, 1.2 / max(budget.aperture_m, spread), FREQUENCIES)
-    modulus = np.exp(-2.0 * np.pi**2 * spread**2 * f**2) * np.sinc(f * budget.aperture_m) ** 3
-    return crossing(f, np.abs(modulus) * history_mtf(f, x_m), float(f[-1]))
+    modulation = np.zeros(len(f), complex)
+    for part, spot, _, v in budget.spots:
+        gauss = np.exp(-2.0 * np.pi**2 * (spot.sigma_m**2 + blur_var_m2) * f**2)
+        modulation += part * gauss * np.exp(2j * np.pi * np.outer(f, x_m + v)).mean(axis=1)
+    return crossing(f, np.abs(modulation * np.sinc(f * budget.aperture_m) ** 3), float(f[-1]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.blur import WEDGE_DEG, Budget, crossing
 from models.disk_rim import FREQUENCIES
@@ -52,15 +53,25 @@ class Place:
         across = self.radius_m * np.sin(angle_rad - self.facing_rad)
         return np.asarray(angle_rad + np.arctan2(across, self.pose.source_object_m - self.depth_m(angle_rad)))
 
-    def static(self, f: Array, depth_m: Array, blur_var_m2: float) -> Array:
-        """Modulation (F, N) by the static blur at these depths, the interpolation of the backprojection included."""
+    def seen(self, f: Array, moved_m: Array, depth_m: Array, blur_var_m2: float, axis: int) -> NDArray[np.complex128]:
+        """Mean modulation (F,) of edges displaced by ``moved_m`` (N,) at these depths, along u (axis 0) or v.
+
+        By the static blur that the magnification there gives, of all spots, with the interpolation of the backprojection.
+        """
         near = 1.0 - depth_m / self.pose.source_object_m
         far = 1.0 / self.pose.magnification
-        spot = self.budget.spot_m * (1.0 - far * near) / (1.0 - far)
-        detector = self.budget.detector_m * near
-        other = self.budget.stage_m**2 + self.budget.vibration_m**2 + blur_var_m2
-        gauss = np.exp(-2.0 * np.pi**2 * np.outer(f**2, spot**2 + detector**2 + other))
-        return np.asarray(gauss * np.sinc(np.outer(f, self.budget.aperture_m * near)) ** 3)
+        lever = (1.0 - far * near) / (1.0 - far)  # of source against object, relative to the axis
+        total = np.zeros(len(f), complex)
+        for part, spot, *beside in self.budget.spots:
+            own = (spot.spot_m * lever) ** 2 + (spot.detector_m * near) ** 2
+            blur = own + spot.stage_m**2 + spot.vibration_m**2 + blur_var_m2
+            phase = 2j * np.pi * np.outer(f, moved_m + beside[axis] * lever)
+            total += part * np.mean(
+                np.exp(phase - 2.0 * np.pi**2 * np.outer(f**2, blur))
+                * np.sinc(np.outer(f, spot.aperture_m * near)) ** 3,
+                axis=1,
+            )
+        return total
 
     def edge_f10(self, x_m: Array, angle_rad: Array, normal_rad: float, blur_var_m2: float = 0.0) -> float:
         """First frequency at which the modulation of an edge there is 10 % [line pairs/m].
@@ -93,16 +104,15 @@ class Place:
         f, parts = self._frequencies(blur_var_m2), []
         for sign, centre in ((1.0, normal_rad), (-1.0, normal_rad + np.pi)):
             near = np.abs((ray - centre + np.pi) % (2.0 * np.pi) - np.pi) <= np.deg2rad(WEDGE_DEG)
-            wave = np.exp(sign * 2j * np.pi * np.outer(f, x[near]))
-            parts.append((self.static(f, depth[near], blur_var_m2) * wave).mean(axis=1))
+            half = self.seen(f, x[near], depth[near], blur_var_m2, 0)
+            parts.append(half if sign > 0 else half.conj())
         return crossing(f, np.abs(np.mean(parts, axis=0)), float(f[-1]))
 
     def face_f10(self, y_m: Array, angle_rad: Array, blur_var_m2: float = 0.0) -> float:
         """The same of a face across the axis, displaced by ``y_m`` (N,) along v: all projections take part in it."""
         f = self._frequencies(blur_var_m2)
-        wave = np.exp(2j * np.pi * np.outer(f, y_m))
-        modulation = self.static(f, self.depth_m(angle_rad), blur_var_m2) * wave
-        return crossing(f, np.abs(modulation.mean(axis=1)), float(f[-1]))
+        modulation = self.seen(f, y_m, self.depth_m(angle_rad), blur_var_m2, 1)
+        return crossing(f, np.abs(modulation), float(f[-1]))
 
     def _frequencies(self, blur_var_m2: float) -> Array:
         least = 1.0 - self.radius_m / self.pose.source_object_m

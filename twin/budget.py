@@ -40,6 +40,7 @@ def budget_with(config: Config, spot_m: float) -> Budget:
         config.detector.psf_sigma_px,
         float(stage_m),
         float(vibration),
+        config.source.second_spot_m,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -194,9 +195,11 @@ def _budget(budget: Budget, drift_um: float, left_um: float) -> list[tuple[str, 
         "spot": budget.spot_m, "detector": budget.detector_m, "stage": budget.stage_m, "vibration": budget.vibration_m,
     }  # fmt: skip
     whole = f10(budget)
-    rows = [
-        (name, sigma * 1e9, 1.0 - whole / f10(replace(budget, **{f"{name}_m": 0.0}))) for name, sigma in terms.items()
-    ]
+    less: dict[str, dict[str, Any]] = {name: {f"{name}_m": 0.0} for name in terms}
+    rows = [(name, sigma * 1e9, 1.0 - whole / f10(replace(budget, **less[name]))) for name, sigma in terms.items()]
+    if budget.second is not None:
+        beside = float(np.hypot(budget.second.u_m, budget.second.v_m))
+        rows.append(("second spot", beside * 1e9, 1.0 - whole / f10(replace(budget, second=None))))
     for name, sigma in (("drift without correction", drift_um), ("drift with correction", left_um)):
         rows.append((name, sigma * 1e3, 1.0 - f10(budget, (sigma * 1e-6) ** 2) / whole))
     return rows

@@ -66,6 +66,9 @@ class Source(Section):
     spot_10_percent_um: Positive | None = None
     spot_sigma_percent: Positive = 20.0
     spot_walk_um_per_sqrt_h: tuple[NonNegative, NonNegative] = (0.0, 0.0)
+    second_percent: Annotated[float, Field(ge=0, lt=50)] = 0.0
+    second_fwhm_um: Positive | None = None
+    second_offset_um: tuple[Number, Number] = (0.0, 0.0)
     voltage_kv: Positive
     current_ua: Positive
 
@@ -73,7 +76,17 @@ class Source(Section):
     def _one_convention(self) -> Source:
         if (self.spot_fwhm_um is None) == (self.spot_10_percent_um is None):
             raise ValueError("give exactly one of spot_fwhm_um and spot_10_percent_um")
+        if bool(self.second_percent) != (self.second_fwhm_um is not None):
+            raise ValueError("second_percent and second_fwhm_um belong together; give both or none")
         return self
+
+    @property
+    def second_spot_m(self) -> tuple[float, float, float, float] | None:
+        """Part of the light, FWHM and offsets along u and v of the second spot [m]; None without one."""
+        if self.second_fwhm_um is None:
+            return None
+        u, v = self.second_offset_um
+        return self.second_percent / 100.0, self.second_fwhm_um * 1e-6, u * 1e-6, v * 1e-6
 
 
 class Detector(Section):

@@ -78,7 +78,7 @@ class ImagesSensor:
         known = {
             f"{look.name}_{suffix}": QUANTITIES[suffix] for look in self._looks for suffix in SUFFIXES[look.marker]
         }
-        known = {**OF_EVERY, **known, **streams}
+        known = {**known, **OF_EVERY, **streams}
         for channel in self._channels:
             address = channel.address or channel.name
             if address not in known:

@@ -61,7 +61,8 @@ def test_what_a_projection_says(tmp_path):
     assert [s.number for s in seen] == [0, 1, 2]
     assert [s.time for s in seen] == [T0 + 10.0 * k + k * 1e-6 for k in range(3)]
     for sighting in seen:
-        assert set(sighting.values) == {"wire_n", "wire_angle", "wire_blur", "wire_contrast"}
+        assert set(sighting.values) == {"wire_n", "wire_angle", "wire_blur", "wire_contrast", "projection"}
+        assert sighting.values["projection"].value == sighting.number
         assert sighting.values["wire_n"].value == pytest.approx(place_of(sighting.number), abs=0.01)
     assert one.words == "TIFF tag DateTime"
 

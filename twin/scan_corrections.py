@@ -68,10 +68,12 @@ class ScanCorrections:
         if running is not None and self._due(running):
             self._task = asyncio.create_task(self._grow(running), name="scan so far")
 
-    async def close(self) -> None:
-        """Wait until what was begun is done."""
-        if self._task is not None:
+    async def close(self, *, all_over: bool = False) -> None:
+        """Wait until what was begun is done; with ``all_over`` every scan that is over is corrected, too."""
+        while self._task is not None:
             await self._task
+            over = self._over() if all_over else None
+            self._task = None if over is None else asyncio.create_task(self._finish(over), name="end of scan")
 
     def _over(self) -> Scan | None:
         """The first scan whose projections are all taken and which has no final corrections."""

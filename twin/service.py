@@ -189,7 +189,7 @@ class Service:
             if self.finale is None:  # whoever brings a finale corrects the scan there
                 self.scans = ScanCorrections(self.pipeline, self.scan)
                 self.scans.look()
-                stack.push_async_callback(self.scans.close)
+                stack.push_async_callback(self._close_scans, linger)
             tasks = [asyncio.create_task(self._read(source), name=source.section.name) for source in self.sources]
             self.on_ready(self.url)
             tasks_end = asyncio.create_task(self._all(tasks), name="all sources")
@@ -303,6 +303,10 @@ class Service:
         self._look_at_scans()
         if self.progress is not None and source.state.last_time is not None:
             self.progress(source.state.last_time)
+
+    async def _close_scans(self, linger: bool) -> None:
+        if self.scans is not None:
+            await self.scans.close(all_over=not linger and not self._stop.is_set())
 
     def _look_at_scans(self) -> None:
         if self.scans is not None:

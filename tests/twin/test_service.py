@@ -10,11 +10,11 @@ import pytest
 
 from sensors import registry
 from sensors.reading import Reading, SensorError
-from tests.endtoend.machine import config_text
+from tests.endtoend.machine import T0, config_text, csv_text, readings
 from tests.endtoend.scripted import ScriptedSensor
 from twin import service as module
 from twin.config import validate
-from twin.history import HistoryError, open_to_read, read_batches
+from twin.history import HistoryError, open_to_read, read_batches, read_scan_records
 from twin.service import Service
 
 pytestmark = pytest.mark.timeout(60)
@@ -240,3 +240,25 @@ def test_a_stop_keeps_everything_and_a_second_start_goes_on(tmp_path):
         watch(service, story)
     assert journal(tmp_path) == rows
     assert service.history.path.exists()
+
+
+def test_a_record_read_once_leaves_final_corrections_of_every_scan_in_it(tmp_path):
+    """Also when the last batch comes while the corrections so far are still being worked out."""
+    count = (
+        '[[channel]]\nname = "image"\nsensor = "lab"\nquantity = "projection"\nunit = "number"\naddress = "ct/image"\n'
+    )
+    text = config_text('kind = "csv"\npath = "log.csv"', more=count)
+    config = validate(tomllib.loads(text.replace("projections = 60", "projections = 60\nends_after_min = 1.0")), "test")
+    rows = readings(700, seed=3)
+    for begin in (60.0, 340.0):
+        rows += [Reading("image", T0 + begin + 3.0 * k, float(k)) for k in range(60)]
+    (tmp_path / "log.csv").write_text(csv_text(sorted(rows, key=lambda r: r.time)))
+    service = Service(config, tmp_path, page=False)
+    asyncio.run(service.run(linger=False))
+    connection = open_to_read(tmp_path / "state")
+    records = read_scan_records(connection)
+    connection.close()
+    assert [record.started - T0 for record in records] == [60.0, 340.0]
+    assert all(record.ended is not None for record in records)
+    for record in records:
+        assert (tmp_path / "state" / "scans" / record.name / "rtk_geometry.xml").is_file()

@@ -13,6 +13,8 @@ from twin.service import scan_of
 from twin.simulate.machine import simulate
 from twin.simulate.scenario import shipped_scenario
 
+pytestmark = pytest.mark.slow  # six scans of 34 hours
+
 
 @pytest.fixture(scope="module")
 def runs():

@@ -339,6 +339,12 @@ def read_scan_records(connection: sqlite3.Connection) -> list[ScanRecord]:
     return [ScanRecord(str(name), float(started), ended, str(data)) for name, started, ended, data in rows]
 
 
+def newest_estimate(connection: sqlite3.Connection) -> float:
+    """Instant of the newest stored estimate [s since 1970]; ``nan`` without any."""
+    newest = connection.execute("SELECT MAX(time) FROM estimate").fetchone()[0]
+    return np.nan if newest is None else float(newest)
+
+
 def read_steps(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """Recognised steps in the order they were recognised; none in a store of before they were kept."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'step'").fetchone() is None:

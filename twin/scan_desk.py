@@ -10,6 +10,7 @@ from sensors.reading import Reading
 from sensors.timestamps import iso
 from twin.history import ScanRecord, read_scan_records
 from twin.pipeline import Pipeline
+from twin.scan import Scan
 from twin.scan_record import plain_name, scan_of_text
 from twin.scan_watch import OPERATOR
 
@@ -83,11 +84,15 @@ class ScanDesk:
 
     def listed(self) -> list[dict[str, Any]]:
         """All scans, in the order they began."""
-        return scan_list(read_scan_records(self._pipeline.history.connection), self._pipeline.history.path.parent)
+        connection, folder = self._pipeline.history.connection, self._pipeline.history.path.parent
+        return scan_list(read_scan_records(connection), folder, self._pipeline.twin.time)
 
 
-def scan_list(records: list[ScanRecord], folder: Path) -> list[dict[str, Any]]:
-    """What is told of scans: name, times, projections, state, and the folder of the corrections once there are any."""
+def scan_list(records: list[ScanRecord], folder: Path, reached: float) -> list[dict[str, Any]]:
+    """What is told of scans: name, times, projections, state, and the folder of the corrections once there are any.
+
+    ``reached`` is the instant of the newest estimate [s since 1970]; ``nan`` without any.
+    """
     out = []
     for record in records:
         scan = scan_of_text(record.data).only("projection") if record.data else None
@@ -97,7 +102,15 @@ def scan_list(records: list[ScanRecord], folder: Path) -> list[dict[str, Any]]:
             "started": iso(record.started),
             "ended": None if scan is None else iso(float(scan.time[-1])),
             "projections": None if scan is None else len(scan),
-            "state": "corrected" if record.ended is not None else "under way" if scan is None else "to be corrected",
+            "state": _state(record, scan, reached),
             "corrections": str(files) if (files / "corrections.csv").is_file() else None,
         })  # fmt: skip
     return out
+
+
+def _state(record: ScanRecord, scan: Scan | None, reached: float) -> str:
+    if record.ended is not None:
+        return "corrected"
+    if not record.started <= reached and scan is not None:
+        return "announced"
+    return "under way" if scan is None or reached <= scan.time[-1] else "to be corrected"

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from twin.config import Config, load
-from twin.history import HistoryError, open_to_read, read_scan_records
+from twin.history import HistoryError, newest_estimate, open_to_read, read_scan_records
 from twin.http_scans import LONGEST_NAME
 from twin.scan import ScanError
 from twin.scan_desk import scan_list
@@ -42,7 +42,7 @@ def _list(given: argparse.Namespace) -> int:
     if not (folder / "history.sqlite").is_file():
         raise HistoryError(f"{folder}: no store there; has the service of this configuration run yet?")
     with closing(open_to_read(folder)) as connection:
-        scans = scan_list(read_scan_records(connection), folder)
+        scans = scan_list(read_scan_records(connection), folder, newest_estimate(connection))
     if given.json:
         say(json.dumps(scans, indent=1))
     elif not scans:

@@ -122,8 +122,8 @@ def edges_words(found: tuple[Edge, ...]) -> str:
     here = [e for e in found if e.radius_mm == radius]
     worst, face = max(here, key=lambda e: e.uncorrected_um), found[-1]
     return (
-        f"  edges {radius:.3g} mm off the axis: without correction {worst.uncorrected_um:.3g} um where it is worst, looking "
-        f"at {worst.normal_deg:g} deg, with it {worst.corrected_um:.3g} um (as an image shift alone "
-        f"{max(e.shifted_um for e in here):.3g} um); along the axis {face.uncorrected_um:.3g} and {face.corrected_um:.3g} um "
-        f"({face.shifted_um:.3g} um)"
+        f"  edges {radius:.3g} mm off the axis: without correction {worst.uncorrected_um:.3g} um (worst, looking at "
+        f"{worst.normal_deg:g} deg), with the shift alone {max(e.shifted_um for e in here):.3g}, with it "
+        f"{worst.corrected_um:.3g}; along the axis {face.uncorrected_um:.3g}, {face.shifted_um:.3g} and "
+        f"{face.corrected_um:.3g} um"
     )

@@ -1,7 +1,8 @@
 """From drift to tomogram and back: what is predicted, and what RTK reconstructs from radiographs of an independent projector.
 
 MTF10 is that of a disk's rim in eight wedges of ±10° and of its face along the axis, in cycles per detector pixel at the
-axis; the worst of the nine is what a scan is said to resolve. ``python -m tests.accuracy.test_closed_loop`` prints the table.
+axis; the worst of the nine is what a scan is said to resolve. ``python -m tests.accuracy.test_closed_loop`` prints the table
+and draws the picture.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from models.correction import Correction
+from tests.accuracy.loop_picture import picture
 from tests.accuracy.tomogram import Bench, Sharpness, as_shift, moving, reconstructed, still
 from tests.oracles.cylinders import Scanner
 
@@ -19,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 BENCH = Bench(Scanner(0.5073, 42.99, 0.05, 224, 64), 85.0, 1.0)  # fxe160-submicron's geometry, cropped
 COUNT = 360
+PICTURE = Path("docs/images/predicted-reconstructed.svg")
 T = np.arange(COUNT) / COUNT
 
 
@@ -124,20 +127,23 @@ def test_a_shift_does_nearly_as_well_here_and_a_wrong_sign_worse_than_nothing(lo
 
 
 def main() -> None:
-    """Print predicted and reconstructed MTF10 of all histories."""
+    """Print predicted and reconstructed MTF10 of all histories, and draw them."""
     from tempfile import mkdtemp
 
     loop = measured(Path(mkdtemp()))
     print("| drift | geometry | predicted, worst | reconstructed | difference | of all nine edges: median, largest |")
     print("|---|---|---|---|---|---|")
+    dots = []
     for name in HISTORIES:
         for geometry, left in (("none", 1.0), ("part", 1.0 - KNOWN)):
             said, found = predicted(name, left), loop[name, geometry]
+            dots.append(("not corrected" if geometry == "none" else "four fifths corrected", said.worst, found.worst))
             edges = np.abs(np.append(said.rim, said.face) / np.append(found.rim, found.face) - 1.0)
             print(
                 f"| {name} | {geometry} | {said.worst:.3f} | {found.worst:.3f} | {said.worst / found.worst - 1.0:+.1%} | "
                 f"{np.median(edges):.1%}, {edges.max():.1%} |"
             )
+    PICTURE.write_text(picture(dots), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -187,10 +187,11 @@ def history_mtf(f: Array, x_m: Array) -> Array:
 
     Holds for a radiograph of any history, and for a tomogram along the rotation axis.
     """
-    return np.asarray(np.abs(_history(f, x_m)))
+    return np.asarray(np.abs(history_wave(f, x_m)))
 
 
-def _history(f: Array, x_m: Array) -> NDArray[np.complex128]:
+def history_wave(f: Array, x_m: Array) -> NDArray[np.complex128]:
+    """The same with its phase: where the mean of all images lies."""
     return np.asarray(np.exp(2j * np.pi * np.outer(f, x_m)).mean(axis=1))
 
 
@@ -237,7 +238,7 @@ def tomogram_f10(
     limit = max(f10(budget, blur_var_m2), f10(along, blur_var_m2))
     f = np.linspace(0.0, limit, 257)[1:]
     spots = [(part * _single(spot, f, blur_var_m2), u) for part, spot, u, _ in budget.spots]
-    faces = [part * _single(spot, f, blur_var_m2) * _history(f, x_m[:, 1] + v) for part, spot, _, v in along.spots]
+    faces = [part * _single(spot, f, blur_var_m2) * history_wave(f, x_m[:, 1] + v) for part, spot, _, v in along.spots]
     curves = [np.abs(np.sum(faces, axis=0))]
     for normal in np.arange(8) * np.pi / 4.0:
         near = np.abs((angle_rad - normal + np.pi / 2) % np.pi - np.pi / 2) <= np.deg2rad(WEDGE_DEG)

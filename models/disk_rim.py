@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
-from models.blur import WEDGE_DEG, Budget, crossing
+from models.blur import WEDGE_DEG, Budget, crossing, history_wave
 from models.disk_kernel import add_line_spread
 from models.estimate import Array
 
@@ -181,5 +181,5 @@ def axial_f10(budget: Budget, x_m: Array, blur_var_m2: float = 0.0) -> float:
     modulation = np.zeros(len(f), complex)
     for part, spot, _, v in budget.spots:
         gauss = np.exp(-2.0 * np.pi**2 * (spot.sigma_m**2 + blur_var_m2) * f**2)
-        modulation += part * gauss * np.exp(2j * np.pi * np.outer(f, x_m + v)).mean(axis=1)
+        modulation += part * gauss * history_wave(f, x_m + v)
     return crossing(f, np.abs(modulation * np.sinc(f * budget.aperture_m) ** 3), float(f[-1]))

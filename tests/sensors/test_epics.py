@@ -18,6 +18,7 @@ from sensors.epics_client import Update, Variable
 from sensors.reading import Quality, SensorError
 from tests.real_data import ROOT
 from tests.sensors.epics_ioc import Ioc, free_port
+from tests.sensors.opening import opening
 
 pytestmark = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in ("aioca", "p4p", "pvxslibs")),
@@ -89,19 +90,6 @@ class Reading:
 
 def values(got, channel):
     return [r.value for r in got if r.channel == channel]
-
-
-def opening(sensor):
-    async def go():
-        try:
-            await sensor.open()
-        finally:
-            await sensor.close()
-
-    with pytest.raises(SensorError) as error:
-        asyncio.run(go())
-    assert "\n" not in str(error.value)
-    return str(error.value), error.value.retry
 
 
 # --- a real IOC ----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from sensors.mqtt import MqttSensor
 from sensors.reading import SensorError
 from sensors.timestamps import TimestampPolicy
 from tests.real_data import ROOT
+from tests.sensors.opening import opening
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 pytestmark = [
@@ -357,19 +358,6 @@ def test_another_program_with_the_same_session_is_told(broker, monkeypatch):
                 await first.until(1)
 
     asyncio.run(story())
-
-
-def opening(sensor):
-    async def go():
-        try:
-            await sensor.open()
-        finally:
-            await sensor.close()
-
-    with pytest.raises(SensorError) as error:
-        asyncio.run(go())
-    assert "\n" not in str(error.value)
-    return str(error.value), error.value.retry
 
 
 def test_no_broker_names_it_and_may_be_retried():

@@ -224,7 +224,7 @@ def test_a_scan_that_channels_tell_of_is_recorded_with_its_projections(tmp_path,
     config = config.model_copy(update={"scan": config.scan.model_copy(update={"ends_after_min": 1.0})})
     history = History(tmp_path / "state")
     pipeline = Pipeline(config, history)
-    rows = with_images(ROWS, 60.0, 60)
+    rows, restarts = with_images(ROWS, 60.0, 60), 0
     for number, batch in enumerate(batches(rows, size)):
         pipeline.take(batch, None)
         if pipeline.twin.time > T0 + 150.0 and pipeline.watch.running and number % max(148 // size, 1) == 0:
@@ -236,6 +236,8 @@ def test_a_scan_that_channels_tell_of_is_recorded_with_its_projections(tmp_path,
             pipeline.restore()
             assert pipeline.reference is not None
             assert pipeline.reference.done == pipeline.watch.taken > 20
+            restarts += 1
+    assert restarts > 0 or size == 4096  # which is the whole record
     (record,) = read_scan_records(history.connection)
     scan = scan_of_text(record.data)
     history.connection.close()

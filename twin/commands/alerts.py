@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from alerts.alert import AlertError
 from sensors.timestamps import iso
 from twin.atomic import cause
-from twin.config import Config, load
+from twin.commands.service import NoAnswerError, RefusedError, ask, store_of
+from twin.config import Config
 from twin.episodes import acknowledge_offline, list_alerts
 from twin.history import HistoryError
 from twin.publish.lock import FolderLock, InUseError
@@ -38,16 +37,8 @@ def add(sub: Any) -> None:
     ack.set_defaults(run=_ack)
 
 
-def _store(given: argparse.Namespace) -> tuple[Config, Path]:
-    config = load(given.config)
-    path = given.config.resolve().parent / config.store.folder / "history.sqlite"
-    if not path.is_file():
-        raise HistoryError(f"{path.parent}: no store there; has the service of this configuration run yet?")
-    return config, path
-
-
 def _list(given: argparse.Namespace) -> int:
-    _, path = _store(given)
+    _, path = store_of(given)
     standing = list_alerts(path)
     if given.json:
         say(json.dumps([
@@ -67,7 +58,7 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _ack(given: argparse.Namespace) -> int:
-    config, path = _store(given)
+    config, path = store_of(given)
     _must_stand(given.id, [alert.episode for alert in list_alerts(path)])
     try:
         lock = FolderLock(path.parent / "lock")
@@ -93,19 +84,11 @@ def _must_stand(episode: str, standing: list[str]) -> None:
 
 
 def _ask_service(config: Config, given: argparse.Namespace) -> None:
-    """The running service is the store's only writer: ask it."""
-    url = f"http://{config.http.listen}/api/alerts/{given.id}/ack"
     try:
-        answer = requests.post(
-            url, json={"by": given.by, "comment": given.comment}, headers={"x-ctwin": "1"}, timeout=10.0
-        )
-    except requests.RequestException:
+        ask(config, f"/api/alerts/{given.id}/ack", {"by": given.by, "comment": given.comment})
+    except NoAnswerError:
         raise AlertError(
             f"the service holds the store but does not answer at {config.http.listen}; was it started with --no-page?"
         ) from None
-    if not answer.ok:
-        try:
-            reason = str(answer.json().get("error", answer.text))
-        except ValueError:
-            reason = answer.text
-        raise AlertError(f"{given.id}: {reason}")
+    except RefusedError as error:
+        raise AlertError(f"{given.id}: {error}") from None

@@ -8,8 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import requests
-
+from twin.commands.service import NoAnswerError, RefusedError, ask, store_of
 from twin.config import Config, load
 from twin.history import HistoryError, newest_estimate, open_to_read, read_scan_records
 from twin.http_scans import LONGEST_NAME
@@ -37,10 +36,7 @@ def add(sub: Any) -> None:
 
 
 def _list(given: argparse.Namespace) -> int:
-    config = load(given.config)
-    folder = given.config.resolve().parent / config.store.folder
-    if not (folder / "history.sqlite").is_file():
-        raise HistoryError(f"{folder}: no store there; has the service of this configuration run yet?")
+    folder = store_of(given)[1].parent
     with closing(open_to_read(folder)) as connection:
         scans = scan_list(read_scan_records(connection), folder, newest_estimate(connection))
     if given.json:
@@ -60,29 +56,23 @@ def _begin(given: argparse.Namespace) -> int:
     name = given.name.strip()
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise ScanError(f"{name[:40]!r} is no name of a scan; give plain text of at most {LONGEST_NAME} characters")
-    begun = _ask(load(given.config), "/api/scans", {"name": name} if name else {})
+    begun = _asked(load(given.config), "/api/scans", {"name": name} if name else {})
     say(f"scan {begun['name']} begun at {begun['started']}")
     return 0
 
 
 def _end(given: argparse.Namespace) -> int:
-    ended = _ask(load(given.config), "/api/scans/end", {})
+    ended = _asked(load(given.config), "/api/scans/end", {})
     say(f"scan {ended['name']} ended at {ended['ended']}; its corrections follow when its last readings are in")
     return 0
 
 
-def _ask(config: Config, path: str, fields: dict[str, str]) -> dict[str, Any]:
-    """The running service is the store's only writer: ask it."""
-    url = f"http://{config.http.listen}{path}"
+def _asked(config: Config, path: str, fields: dict[str, str]) -> dict[str, Any]:
     try:
-        answer = requests.post(url, json=fields, headers={"x-ctwin": "1"}, timeout=30.0)
-        said = json.loads(answer.text)
-    except requests.RequestException:
+        return ask(config, path, fields)
+    except NoAnswerError:
         raise HistoryError(
             f"no service answers at {config.http.listen}; is it running (ctwin run), and with its page?"
         ) from None
-    except ValueError:
-        raise HistoryError(f"what answers at {config.http.listen} is no ctwin; look at http.listen") from None
-    if not answer.ok:
-        raise ScanError(str(said.get("error", answer.reason)))
-    return dict(said)
+    except RefusedError as error:
+        raise ScanError(str(error)) from None
